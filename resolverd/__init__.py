@@ -1,0 +1,1 @@
+"""resolverd: node-local fairseq2 asset cards and verified checkpoints."""

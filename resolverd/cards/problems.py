@@ -1,0 +1,50 @@
+"""What is wrong with a card, in words an operator can act on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Severity = Literal["error", "warning"]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One fault of one card, file or store.
+
+    Attributes:
+        code: A stable slug, such as ``duplicate-key``; scripts may match it.
+        store: The store's source text, such as ``path:/etc/fairseq2/assets``.
+        path: The file at fault (or the root, for a fault of the whole store).
+        document: Index of the YAML document in the file, from 0; None for the whole file.
+        line: Line in the file, from 1, where known.
+        name: Canonical name of the card (``name@`` or ``name@env``), where known.
+        field: The card's field at fault, where there is one.
+        reason: What is wrong, one sentence.
+        remedy: What to do about it, one sentence.
+        severity: ``error`` for what fairseq2 0.8.1 would refuse, else ``warning``.
+    """
+
+    code: str
+    store: str
+    path: str
+    reason: str
+    remedy: str
+    document: int | None = None
+    line: int | None = None
+    name: str | None = None
+    field: str | None = None
+    severity: Severity = "error"
+
+    def __str__(self) -> str:
+        """Read as compilers word it: ``file:line: document 2, field 'base': reason; remedy``."""
+        place = self.path if self.line is None else f"{self.path}:{self.line}"
+        parts = []
+        if self.document is not None:
+            parts.append(f"document {self.document}")
+        if self.name is not None:
+            parts.append(f"card {self.name!r}")
+        if self.field is not None:
+            parts.append(f"field {self.field!r}")
+        where = f" {', '.join(parts)}:" if parts else ""
+        return f"{place}:{where} {self.reason} {self.remedy}".rstrip()
