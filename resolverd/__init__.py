@@ -1,1 +1,3 @@
 """resolverd: node-local fairseq2 asset cards and verified checkpoints."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,33 @@
+"""resolverctl: the operator's and the researcher's command line, on the client alone.
+
+Exit codes: 0 done, 1 failed, 2 usage, 3 daemon unreachable, 4 no such asset.
+"""
+
+from __future__ import annotations
+
+import click
+
+from resolverd import __version__
+from resolverd.ctl import cards, checkpoints, status
+from resolverd.ctl.command import shared_options
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="resolverctl")
+@shared_options
+def main() -> None:
+    """Ask the node's resolverd about asset cards and checkpoints."""
+
+
+for _command in (
+    status.status,
+    cards.list_assets,
+    cards.show,
+    cards.get,
+    cards.watch,
+    cards.lint,
+    checkpoints.prefetch,
+    checkpoints.path,
+    checkpoints.verify,
+):
+    main.add_command(_command)

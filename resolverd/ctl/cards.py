@@ -1,0 +1,130 @@
+"""Commands about cards: list, show, get, watch, lint."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import click
+from resolverd_client import AssetNotFoundError
+
+from resolverd.ctl import output
+from resolverd.ctl.command import FAILED, Settings, command
+
+KINDS = click.Choice(["model", "dataset", "tokenizer"])
+
+
+@click.command("list")
+@click.argument("glob", required=False)
+@click.option("--kind", type=KINDS, help="Only assets of this kind.")
+@command
+def list_assets(settings: Settings, glob: str | None, kind: str | None) -> None:
+    """List the assets that are served, all or those whose name matches GLOB."""
+    cards = settings.client().list(glob, kind=kind)
+    if settings.json:
+        output.print_json(cards)
+        return
+    output.table(
+        ("name", "kind", "source", "state"),
+        [(_shown(c["name"]), ",".join(c["kinds"]), c["source"], c["state"]) for c in cards],
+    )
+
+
+@click.command()
+@click.argument("name")
+@command
+def show(settings: Settings, name: str) -> None:
+    """Show an asset, and which card, file and environment each field came from."""
+    shown = settings.client().show(name)
+    if settings.json:
+        output.print_json(shown)
+        return
+    output.heading(shown["name"], "bold green")
+    for layer in shown["layers"]:
+        stale = f"  (stale: {layer['stale']})" if layer["stale"] else ""
+        place = f"{layer['path']}:{layer['line']}"
+        output.line(f"  from {_shown(layer['card'])}  {place}  {layer['source']}{stale}")
+    rows = [(f["field"], output.plain(f["value"]), _origin(f)) for f in shown["fields"]]
+    output.table(("field", "value", "from"), rows)
+
+
+def _origin(field: dict[str, object]) -> str:
+    return f"{_shown(str(field['card']))} {field['path']}"
+
+
+@click.command()
+@click.argument("name")
+@click.argument("field", required=False)
+@command
+def get(settings: Settings, name: str, field: str | None) -> None:
+    """Print an asset's fields with its base chain merged in, or one FIELD of it."""
+    fields = settings.client().resolve(name)
+    if field is not None and field not in fields:
+        raise AssetNotFoundError(f"{name} has no field {field!r}; it has {', '.join(fields)}.")
+    value = fields if field is None else fields[field]
+    if settings.json:
+        output.print_json(value)
+    else:
+        output.line(output.plain(value))
+
+
+@click.command()
+@click.argument("glob", required=False)
+@command
+def watch(settings: Settings, glob: str | None) -> None:
+    """Print each change of the served assets as it happens, until interrupted."""
+    try:
+        for event in settings.client().watch(glob):
+            _tell(settings, event)
+    except KeyboardInterrupt:
+        pass
+
+
+def _tell(settings: Settings, event: dict[str, object]) -> None:
+    if settings.json:
+        output.print_json(event)
+        return
+    parts = [f"{time.strftime('%H:%M:%S')} generation {event['generation']}"]
+    for kind in ("added", "changed", "removed", "stale"):
+        names = event[kind]
+        if isinstance(names, (list, tuple)) and names:
+            few = ", ".join(_shown(str(name)) for name in names[:8])
+            more = f" and {len(names) - 8} more" if len(names) > 8 else ""
+            parts.append(f"{kind}: {few}{more}")
+    output.line("  ".join(parts))
+
+
+@click.command()
+@click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@command
+def lint(settings: Settings, paths: tuple[Path, ...]) -> int:
+    """Check card files or store directories without a daemon.
+
+    Exits 1 on anything that fairseq2 0.8.1 would refuse.
+    """
+    from resolverd.lint import lint as check  # noqa: PLC0415 -- the parsers, for this command only
+
+    report = check(paths)
+    errors = [problem for problem in report.problems if problem.severity == "error"]
+    if settings.json:
+        output.print_json(
+            {"cards": report.cards, "problems": [vars_of(p) for p in report.problems]}
+        )
+    else:
+        for problem in report.problems:
+            output.line(f"{problem.severity}: {problem}")
+        warnings = len(report.problems) - len(errors)
+        output.line(
+            f"{report.cards} cards in {report.files} files: "
+            f"{len(errors)} errors, {warnings} warnings"
+        )
+    return FAILED if errors else 0
+
+
+def vars_of(problem: object) -> dict[str, object]:
+    """Give a problem's fields as a map for JSON."""
+    return {name: getattr(problem, name) for name in type(problem).__dataclass_fields__}  # type: ignore[attr-defined]  # a slotted dataclass
+
+
+def _shown(name: str) -> str:
+    return name.removesuffix("@")

@@ -1,0 +1,155 @@
+"""Commands about checkpoints: prefetch, path, verify."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+from resolverd_client import Client
+
+from resolverd.ctl import output
+from resolverd.ctl.cards import KINDS
+from resolverd.ctl.command import FAILED, NO_SUCH_ASSET, USAGE, Settings, command
+
+Event = dict[str, Any]
+
+
+@click.command()
+@click.argument("targets", nargs=-1, required=True, metavar="(NAME|GLOB|URI)...")
+@click.option("--field", metavar="F", help="The card's field; by default each that can be fetched.")
+@click.option("--kind", type=KINDS, help="What a URI is; with a glob, which assets.")
+@click.option("--timeout", type=float, metavar="S", help="Give up waiting after S seconds.")
+@click.option("--refresh", is_flag=True, help="Ask the origin whether there is a newer version.")
+@click.option("--no-wait", is_flag=True, help="Start, and do not wait for the end.")
+@command
+def prefetch(
+    settings: Settings,
+    targets: tuple[str, ...],
+    field: str | None,
+    kind: str | None,
+    timeout: float | None,
+    *,
+    refresh: bool,
+    no_wait: bool,
+) -> int:
+    """Fetch and verify checkpoints, so that jobs find them on this node's disk."""
+    client = settings.client()
+    wanted = _expand(client, targets, kind)
+    if not wanted:
+        output.complain(f"no asset matches {' '.join(targets)}")
+        return NO_SUCH_ASSET
+    with _progress(settings) as progress:
+        results = client.prefetch(
+            wanted, field=field, kind=kind, wait=not no_wait, timeout=timeout,
+            refresh=refresh, progress=progress,
+        )  # fmt: skip
+    return _summarise(settings, results)
+
+
+def _expand(client: Client, targets: tuple[str, ...], kind: str | None) -> list[str]:
+    names: list[str] = []
+    for target in targets:
+        if "://" not in target and any(mark in target for mark in "*?["):
+            names += [
+                str(card["name"]).removesuffix("@") for card in client.list(target, kind=kind)
+            ]
+        else:
+            names.append(target)
+    return list(dict.fromkeys(names))
+
+
+def _summarise(settings: Settings, results: list[Event]) -> int:
+    failed = [result for result in results if result["error"]]
+    if settings.json:
+        output.print_json(results)
+    else:
+        for result in results:
+            output.line(_told(result))
+        total = sum(result["size"] or 0 for result in results if not result["error"])
+        output.heading(
+            f"{len(results) - len(failed)} of {len(results)} ready, {output.size(total)}",
+            "bold red" if failed else "bold green",
+        )
+    if failed and all(result["error"]["code"] == "not-found" for result in failed):
+        return NO_SUCH_ASSET
+    return FAILED if failed else 0
+
+
+def _told(result: Event) -> str:
+    label = f"{result['name']} {result['field']}" if result["name"] else result["uri"]
+    if result["error"]:
+        return f"{label}: failed: {result['error']['message']}"
+    if result["path"] is None:
+        return f"{label}: started"
+    return (
+        f"{label}: {result['path']} ({output.size(result['size'])}, verified by {result['trust']})"
+    )
+
+
+@contextmanager
+def _progress(settings: Settings) -> Iterator[Callable[[Event], None] | None]:
+    """Show one live bar a download on a terminal; with ``--json`` or a pipe nothing moves."""
+    if settings.json or not output.terminal():
+        yield None
+        return
+    from rich import progress as bars  # noqa: PLC0415 -- only a terminal needs it
+
+    columns = (
+        bars.TextColumn("{task.description}"), bars.BarColumn(), bars.DownloadColumn(binary_units=True),
+        bars.TransferSpeedColumn(), bars.TimeRemainingColumn(),
+    )  # fmt: skip
+    with bars.Progress(*columns, console=output.console()) as shown:
+        tasks: dict[str, bars.TaskID] = {}
+
+        def update(event: Event) -> None:
+            uri = event["uri"]
+            if uri not in tasks:
+                tasks[uri] = shown.add_task(uri.rsplit("/", 1)[-1][:40], total=event["total"])
+            shown.update(tasks[uri], completed=event["done"], total=event["total"])
+
+        yield update
+
+
+@click.command()
+@click.argument("target", metavar="(NAME|URI)")
+@click.option("--field", metavar="F", help="The card's field; by default its checkpoint.")
+@click.option("--kind", type=KINDS, help="What a URI is.")
+@click.option("--timeout", type=float, metavar="S", help="Give up waiting after S seconds.")
+@command
+def path(
+    settings: Settings, target: str, field: str | None, kind: str | None, timeout: float | None
+) -> None:
+    """Print the local path of a verified checkpoint, fetching it when it is missing."""
+    client = settings.client()
+    if "://" in target:
+        found = client.path(uri=target, kind=kind or "model", timeout=timeout)
+    else:
+        found = client.path(target, field=field, timeout=timeout)
+    if settings.json:
+        output.print_json({"target": target, "path": found})
+    else:
+        output.line(str(found))
+
+
+@click.command()
+@click.argument("names", nargs=-1)
+@click.option("--all", "everything", is_flag=True, help="Verify every object in the cache.")
+@command
+def verify(settings: Settings, names: tuple[str, ...], *, everything: bool) -> int:
+    """Hash cached checkpoints again and compare; a damaged one is quarantined."""
+    if not names and not everything:
+        output.complain("verify takes names, or --all. See 'resolverctl verify --help'.")
+        return USAGE
+    verdicts = settings.client().verify(None if everything else list(names))
+    if settings.json:
+        output.print_json(verdicts)
+    else:
+        output.table(
+            ("object", "verdict", "trust", "uri"),
+            [(v["key"], "ok" if v["ok"] else v["reason"], v["trust"], v["uri"]) for v in verdicts],
+        )
+        bad = sum(not verdict["ok"] for verdict in verdicts)
+        output.line(f"{len(verdicts)} verified, {bad} damaged")
+    return 0 if all(verdict["ok"] for verdict in verdicts) else FAILED

@@ -1,0 +1,71 @@
+"""What every command shares: the options, the connection, and errors turned into exit codes."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import TypeVar
+
+import click
+from resolverd_client import AssetNotFoundError, Client, DaemonUnavailableError, ResolverdError
+
+from resolverd.ctl.output import complain
+
+FAILED, USAGE, UNREACHABLE, NO_SUCH_ASSET = 1, 2, 3, 4
+
+F = TypeVar("F", bound=Callable[..., object])
+
+
+class Settings:
+    """Options that are taken before or after the command's name."""
+
+    def __init__(self) -> None:
+        self.socket: str | None = None
+        self.json = False
+
+    def client(self, timeout: float = 5.0) -> Client:
+        """Make a client for the daemon the user means.
+
+        Args:
+            timeout: Seconds that a lookup may take, reconnects included.
+        """
+        return Client(socket_path=self.socket, timeout=timeout)
+
+
+def shared_options(function: F) -> F:
+    """Give a command ``--socket`` and ``--json``."""
+
+    def store(context: click.Context, option: click.Parameter, value: object) -> None:
+        settings = context.ensure_object(Settings)
+        if value and option.name is not None:
+            setattr(settings, option.name, value)
+
+    function = click.option(
+        "--json", is_flag=True, expose_value=False, callback=store, help="Print JSON."
+    )(function)
+    return click.option(
+        "--socket", metavar="PATH", expose_value=False, callback=store, help="The daemon's socket."
+    )(function)
+
+
+def command(function: F) -> F:
+    """Finish a command: shared options, settings as first argument, errors as exit codes."""
+
+    @functools.wraps(function)
+    def run(*args: object, **kwargs: object) -> None:
+        context = click.get_current_context()
+        try:
+            code = function(context.ensure_object(Settings), *args, **kwargs)
+        except AssetNotFoundError as error:
+            complain(str(error))
+            code = NO_SUCH_ASSET
+        except DaemonUnavailableError as error:
+            complain(str(error))
+            code = UNREACHABLE
+        except ResolverdError as error:
+            complain(str(error))
+            code = FAILED
+        if code:
+            context.exit(int(str(code)))
+
+    return shared_options(run)  # type: ignore[return-value]  # click replaces what it decorates

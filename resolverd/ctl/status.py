@@ -1,0 +1,72 @@
+"""The command an operator types first: what is served, what is wrong, what is being fetched."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from resolverd.ctl import output
+from resolverd.ctl.command import Settings, command
+
+
+@click.command()
+@command
+def status(settings: Settings) -> None:
+    """Show what the daemon serves, every problem, and the downloads under way."""
+    state = settings.client().status()
+    if settings.json:
+        output.print_json(state)
+        return
+    _summary(state)
+    _stores(state["stores"])
+    _problems(state["problems"])
+    _downloads(state["checkpoints"])
+
+
+def _summary(state: dict[str, Any]) -> None:
+    output.heading(
+        f"resolverd {state['version']}, pid {state['pid']}, up {output.span(state['uptime'])}: "
+        f"{state['cards']} cards in generation {state['generation']}, "
+        f"{len(state['problems'])} problems, {state['clients']} clients",
+        "bold red" if state["problems"] else "bold green",
+    )
+    output.line(f"socket {state['socket']}")
+    cache = state["checkpoints"]
+    output.line(
+        f"cache {cache['dir']}: {cache['objects']} objects, {output.size(cache['bytes'])}, "
+        f"{output.size(cache['free_bytes'])} free"
+    )
+
+
+def _stores(stores: list[dict[str, Any]]) -> None:
+    output.table(
+        ("store", "state", "cards", "files", "seen by"),
+        [(s["source"], _store_state(s), s["cards"], s["files"], _seen(s)) for s in stores],
+    )
+
+
+def _store_state(store: dict[str, Any]) -> str:
+    if store["state"] == "missing" and store["optional"]:
+        return "absent"
+    stale = f", {store['stale']} stale" if store["stale"] else ""
+    return f"{store['state']}{stale}"
+
+
+def _seen(store: dict[str, Any]) -> str:
+    return f"{store['mode']} ({store['why']})" if store["why"] else store["mode"]
+
+
+def _problems(problems: list[dict[str, Any]]) -> None:
+    for problem in problems:
+        output.heading(f"{problem['severity']}: {problem['text']}", "red")
+
+
+def _downloads(checkpoints: dict[str, Any]) -> None:
+    rows = [
+        (d["uri"], d["state"], f"{output.size(d['done'])} of {output.size(d['total'])}",
+         f"{output.size(d['rate'])}/s")
+        for d in checkpoints["downloads"]
+    ]  # fmt: skip
+    if rows:
+        output.table(("download", "state", "bytes", "rate"), rows)
