@@ -97,9 +97,12 @@ def _progress(settings: Settings) -> Iterator[Callable[[Event], None] | None]:
     from rich import progress as bars  # noqa: PLC0415 -- only a terminal needs it
 
     columns = (
-        bars.TextColumn("{task.description}"), bars.BarColumn(), bars.DownloadColumn(binary_units=True),
-        bars.TransferSpeedColumn(), bars.TimeRemainingColumn(),
-    )  # fmt: skip
+        bars.TextColumn("{task.description}"),
+        bars.BarColumn(),
+        bars.DownloadColumn(binary_units=True),
+        bars.TransferSpeedColumn(),
+        bars.TimeRemainingColumn(),
+    )
     with bars.Progress(*columns, console=output.console()) as shown:
         tasks: dict[str, bars.TaskID] = {}
 

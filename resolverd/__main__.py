@@ -1,0 +1,5 @@
+"""``python -m resolverd``."""
+
+from resolverd.cli import main
+
+main()

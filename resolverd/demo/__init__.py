@@ -1,0 +1,168 @@
+"""The whole main job in half a minute, in a temporary folder: no root, no network.
+
+It drives the commands and the client that users have, and nothing else of resolverd.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from importlib import resources
+from pathlib import Path
+
+import click
+from resolverd_client import Client
+
+from resolverd.demo.origin import serving, write_checkpoint
+
+MEGABYTES = 96
+RATE = 24 << 20  # bytes a second of one connection: slow enough to watch the bar
+
+
+def run() -> None:
+    """Run the demo; raises if any step does not do what it says."""
+    # A short path: a Unix socket's name holds 107 bytes
+    folder = Path(tempfile.mkdtemp(prefix="resolverd-", dir="/tmp"))
+    try:
+        _play(folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    say("")
+    say("That was all of it. Next: resolverd serve --help, and the README.")
+
+
+def _play(folder: Path) -> None:
+    stores, files, socket = folder / "assets", folder / "origin", folder / "resolverd.sock"
+    files.mkdir()
+    digest = write_checkpoint(files / "tiny_llama.safetensors", MEGABYTES)
+    with serving(files, RATE) as origin:
+        _write_cards(stores, {"{origin}": origin.url, "{digest}": digest})
+        step(
+            "A store of fairseq2 asset cards (one is broken), and an HTTP origin with a checkpoint"
+        )
+        for file in sorted(stores.iterdir()):
+            say(f"  {file}")
+        say(f"  {origin.url}/tiny_llama.safetensors  {MEGABYTES} MiB")
+        daemon = ["serve", "--store", str(stores), "--cache-dir", str(folder / "cache")]
+        os.environ["RESOLVERD_SOCKET"] = str(socket)
+        with running(daemon, folder / "first.log") as process:
+            _look(socket)
+            _prefetch()
+            _reload(stores, socket)
+            _crash(process, daemon, folder / "second.log")
+        expect(origin.sent <= (MEGABYTES + 1) << 20, "the origin sent the checkpoint once")
+
+
+def _write_cards(store: Path, values: Mapping[str, str]) -> None:
+    store.mkdir()
+    for card in resources.files("resolverd.demo").joinpath("cards").iterdir():
+        text = card.read_text("utf-8")
+        for mark, value in values.items():
+            text = text.replace(mark, value)
+        (store / card.name).write_text(text, "utf-8")
+
+
+def _look(socket: Path) -> None:
+    step("The daemon has indexed the good cards and tells what is wrong with the bad one")
+    resolverctl("status")
+    resolverctl("show", "tiny_llama_instruct")
+    step("What a job sees: Client().get_metadata(...), and no YAML parsed in the job")
+    client = Client(socket_path=str(socket))
+    first = _timed(lambda: client.get_metadata("tiny_llama"))
+    again = min(_timed(lambda: client.get_metadata("tiny_llama")) for _ in range(1000))
+    say(f"  first lookup, connecting included {first * 1e3:.1f} ms; cached {again * 1e6:.1f} µs")
+
+
+def _prefetch() -> None:
+    step("Pre-warm the checkpoint: fetched in ranges, verified against the card's SHA-256")
+    resolverctl("prefetch", "tiny_llama", "--field", "checkpoint")
+    resolverctl("path", "tiny_llama")
+    resolverctl("verify", "tiny_llama")
+
+
+def _reload(store: Path, socket: Path) -> None:
+    step("Edit a card: every connected client sees it, without a restart")
+    client = Client(socket_path=str(socket))
+    client.get_metadata("tiny_llama")
+    card = store / "tiny_llama.yaml"
+    text = card.read_text("utf-8").replace("model_arch: tiny", "model_arch: tiny_v2", 1)
+    staged = store / ".tiny_llama.yaml.new"
+    staged.write_text(text, "utf-8")
+    start = time.perf_counter()
+    staged.rename(card)
+    while client.get_metadata("tiny_llama")["model_arch"] != "tiny_v2":
+        expect(time.perf_counter() - start < 10, "the edit became visible")
+    say(f"  model_arch is tiny_v2 {(time.perf_counter() - start) * 1e3:.1f} ms after the rename")
+
+
+def _crash(process: subprocess.Popen[bytes], daemon: list[str], log: Path) -> None:
+    step("kill -9 the daemon and start it again: the client reconnects, nothing is fetched twice")
+    client = Client(timeout=15)
+    before = client.path("tiny_llama")
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    start = time.perf_counter()
+    with running(daemon, log):
+        card = client.get_metadata("tiny_llama")
+        took = time.perf_counter() - start
+        expect(card["model_arch"] == "tiny_v2", "the restarted daemon serves the edited card")
+        expect(client.path("tiny_llama") == before, "the checkpoint is still there")
+        say(f"  answered again {took * 1e3:.0f} ms after the kill; {before} is still there")
+
+
+@contextmanager
+def running(arguments: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a daemon while the block runs; its log goes to a file and is shown if it fails."""
+    say(f"  $ resolverd {' '.join(arguments)} &")
+    with log.open("wb") as output:
+        process = subprocess.Popen([sys.executable, "-m", "resolverd", *arguments], stderr=output)
+    try:
+        Client(timeout=20).status()
+        yield process
+    except BaseException:
+        click.echo(log.read_text("utf-8"), err=True)
+        raise
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def resolverctl(*arguments: str) -> None:
+    """Run one resolverctl command, shown as a user would type it."""
+    say(f"  $ resolverctl {' '.join(arguments)}")
+    subprocess.run([sys.executable, "-m", "resolverd.ctl", *arguments], check=True)
+
+
+def _timed(call: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def step(text: str) -> None:
+    """Announce a step."""
+    click.echo()
+    click.secho(f"== {text}", bold=True, fg="cyan")
+
+
+def say(text: str) -> None:
+    """Tell something about the step, in order with what the commands print."""
+    click.echo(text)
+    sys.stdout.flush()
+
+
+def expect(truth: object, what: str) -> None:
+    """Fail the demo unless something holds.
+
+    Raises:
+        click.ClickException: If it does not.
+    """
+    if not truth:
+        raise click.ClickException(f"The demo expected that {what}; it did not.")
