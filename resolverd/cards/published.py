@@ -1,0 +1,57 @@
+"""All that is served at one moment, and what a report of the stores makes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from resolverd.cards.card import Codec
+from resolverd.cards.catalogue import StoreCards, apply
+from resolverd.cards.file import StoreChange
+from resolverd.cards.index import Index, build
+from resolverd.cards.snapshot import Snapshot, publish
+from resolverd.cards.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """All that is served at one moment.
+
+    Attributes:
+        stores: Cards of each store, by source text, in order of precedence.
+        index: Which card has which name, and every problem.
+        snapshot: The generation that clients see. Its index may be older than ``index`` when only
+            problems have changed since.
+    """
+
+    stores: Mapping[str, StoreCards]
+    index: Index
+    snapshot: Snapshot
+
+
+def begin(stores: Sequence[Store], restored: Mapping[str, StoreCards]) -> Published:
+    """Make the state before the first report.
+
+    Args:
+        stores: In order of precedence.
+        restored: What an earlier run has kept, by source text.
+    """
+    cards = {store.source: restored.get(store.source) or StoreCards(store) for store in stores}
+    index = build(cards.values())
+    return Published(cards, index, publish(None, index))
+
+
+def absorb(old: Published, changes: Iterable[StoreChange], codec: Codec) -> Published:
+    """Make the state after a report; its snapshot is the old one when no content changed.
+
+    Args:
+        old: The state before; it stays as it is.
+        changes: What the stores report; a store that is not served is passed over.
+        codec: Packs the values of new cards.
+    """
+    stores = dict(old.stores)
+    for change in changes:
+        if change.source in stores:
+            stores[change.source] = apply(stores[change.source], change, codec)
+    index = build(stores.values())
+    return Published(stores, index, publish(old.snapshot, index))
