@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from resolverd.cards.card import Codec
 from resolverd.cards.catalogue import StoreCards, apply
@@ -36,9 +36,16 @@ def begin(stores: Sequence[Store], restored: Mapping[str, StoreCards]) -> Publis
         stores: In order of precedence.
         restored: What an earlier run has kept, by source text.
     """
-    cards = {store.source: restored.get(store.source) or StoreCards(store) for store in stores}
+    cards = {store.source: _restore(store, restored.get(store.source)) for store in stores}
     index = build(cards.values())
     return Published(cards, index, publish(None, index))
+
+
+def _restore(store: Store, kept: StoreCards | None) -> StoreCards:
+    """Take over what was kept of the same place, whatever its precedence was then."""
+    if kept is None or kept.store.location != store.location:
+        return StoreCards(store)
+    return replace(kept, store=store)
 
 
 def absorb(old: Published, changes: Iterable[StoreChange], codec: Codec) -> Published:

@@ -173,7 +173,7 @@ def test_forty_thousand_files_past_the_event_queue_are_all_seen(node: Daemon) ->
 
 
 def test_the_watch_limit_costs_speed_and_no_change(request: pytest.FixtureRequest) -> None:
-    limit = "echo 40 > /proc/sys/user/max_inotify_watches && exec \"$@\""
+    limit = 'echo 40 > /proc/sys/user/max_inotify_watches && exec "$@"'
     wrapper = ["unshare", "--user", "--map-root-user", "sh", "-c", limit, "sh"]
     with daemon(wrapper=wrapper) as node:
         client = node.client()

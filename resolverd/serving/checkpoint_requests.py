@@ -1,0 +1,206 @@
+"""Requests about checkpoints: prefetch, path, lease, verify."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import anyio
+from resolverd_client.errors import FetchError, ResolverdError
+
+from resolverd.cards.resolve import Resolution
+from resolverd.serving.arguments import check, known, maybe, seconds
+from resolverd.serving.call import Call, Reply
+from resolverd.serving.card_requests import CardRequests, not_found
+from resolverd.serving.targets import Asset, read
+
+
+class Ready(Protocol):
+    """A verified file on the local disk."""
+
+    @property
+    def path(self) -> str:
+        """The file, or the folder of several."""
+
+    @property
+    def key(self) -> str:
+        """Its object in the cache; empty for a file used in place."""
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+
+    @property
+    def digest(self) -> str | None:
+        """Its digest, ``sha256:<hex>``; None where several files have one each."""
+
+    @property
+    def trust(self) -> str:
+        """Who vouched for the digest: card, origin, or first-use."""
+
+
+class Fetcher(Protocol):
+    """What these requests need of the checkpoint engine; raises ``ResolverdError``."""
+
+    async def ensure(
+        self, asset: Asset, *, refresh: bool, progress: Callable[[Mapping[str, Any]], None] | None
+    ) -> Ready:
+        """Have the asset on disk, verified; joins a download that is under way."""
+
+    async def find(self, asset: Asset) -> Ready | None:
+        """Give what is on disk, without fetching."""
+
+    async def lease(self, ready: Ready) -> int | None:
+        """Open a descriptor that keeps the object from eviction while it is open."""
+
+    async def verify(self, assets: Sequence[Asset] | None) -> list[dict[str, object]]:
+        """Hash again what is cached of the assets, or everything."""
+
+    def start(self, asset: Asset, *, refresh: bool) -> None:
+        """Have the asset fetched in the background."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a client wants its target."""
+
+    wait: bool
+    timeout: float | None
+    refresh: bool
+
+
+class CheckpointRequests:
+    """Answers requests by asking the engine.
+
+    Args:
+        cards: Resolves names.
+        fetcher: The engine.
+    """
+
+    def __init__(self, cards: CardRequests, fetcher: Fetcher) -> None:
+        self._cards = cards
+        self._fetcher = fetcher
+
+    async def prefetch(self, call: Call, targets: object, options: object = None) -> object:
+        """Fetch all targets side by side; answer one result a file, failures among them."""
+        asked = _options(options)
+        results: list[list[dict[str, object]]] = []
+
+        async def one(target: object, into: list[dict[str, object]]) -> None:
+            into += await self._prefetch(call, target, asked)
+
+        async with anyio.create_task_group() as tasks:
+            for target in check(targets, list, "targets"):
+                results.append([])
+                tasks.start_soon(one, target, results[-1])
+        return [result for group in results for result in group]
+
+    async def path(self, call: Call, target: object, options: object = None) -> object:
+        """Answer where the verified file is, fetching it if it is missing."""
+        asked = _options(options)
+        asset = (await self._read(target))[0]
+        return _shown(asset, await self._ensure(call, asset, asked))
+
+    async def lease(self, call: Call, target: object, options: object = None) -> object:
+        """Like path, with the descriptor that keeps the object from eviction."""
+        asked = _options(options)
+        asset = (await self._read(target))[0]
+        ready = await self._ensure(call, asset, asked)
+        fd = await self._fetcher.lease(ready)
+        return Reply(_shown(asset, ready), [] if fd is None else [fd])
+
+    async def verify(self, call: Call, options: object = None) -> object:
+        """Hash cached objects again: those of the names, or all of them."""
+        asked = maybe(options, dict, "options") or {}
+        known(asked, ("names", "all"), "verify")
+        if asked.get("all"):
+            return await self._fetcher.verify(None)
+        assets: list[Asset] = []
+        for name in check(asked.get("names"), list, "names"):
+            assets += await self._read({"name": name})
+        return await self._fetcher.verify(assets)
+
+    async def _read(self, target: object) -> list[Asset]:
+        return read(target, self._resolve)
+
+    def _resolve(self, name: str, env: str | None) -> Resolution:
+        found = self._cards.resolution(name, env)
+        if found is None:
+            raise not_found(name, self._cards.snapshot)
+        return found
+
+    async def _prefetch(
+        self, call: Call, target: object, options: Options
+    ) -> list[dict[str, object]]:
+        try:
+            assets = await self._read(target)
+        except ResolverdError as error:
+            return [_failed(target, error)]
+        return [await self._prefetch_one(call, asset, options) for asset in assets]
+
+    async def _prefetch_one(self, call: Call, asset: Asset, options: Options) -> dict[str, object]:
+        if not options.wait:
+            ready = None if options.refresh else await self._fetcher.find(asset)
+            if ready is None:
+                self._fetcher.start(asset, refresh=options.refresh)
+            return _shown(asset, ready)
+        try:
+            return _shown(asset, await self._ensure(call, asset, options))
+        except ResolverdError as error:
+            return {**_shown(asset, None), "error": _error(error)}
+
+    async def _ensure(self, call: Call, asset: Asset, options: Options) -> Ready:
+        if not options.wait:
+            if ready := await self._fetcher.find(asset):
+                return ready
+            raise FetchError(
+                f"{asset.uri} is not on this node's disk. Prefetch it, or wait for it."
+            )
+
+        def progress(event: Mapping[str, Any]) -> None:
+            call.notify("progress", [call.id, {"name": asset.name, "field": asset.field, **event}])
+
+        with anyio.move_on_after(options.timeout):
+            return await self._fetcher.ensure(asset, refresh=options.refresh, progress=progress)
+        raise FetchError(
+            f"{asset.uri} was not ready within {options.timeout:g} s. What has arrived is kept: "
+            "ask again to go on from there.",
+            details={"timeout": options.timeout},
+        )
+
+
+def _options(value: object) -> Options:
+    asked = maybe(value, dict, "options") or {}
+    known(asked, ("wait", "timeout", "refresh"), "options")
+    return Options(
+        wait=check(asked.get("wait", True), bool, "wait"),
+        timeout=seconds(asked, "timeout"),
+        refresh=check(asked.get("refresh", False), bool, "refresh"),
+    )
+
+
+def _shown(asset: Asset, ready: Ready | None) -> dict[str, object]:
+    return {
+        "name": asset.name,
+        "field": asset.field,
+        "kind": asset.kind,
+        "uri": asset.uri,
+        "path": None if ready is None else ready.path,
+        "key": None if ready is None else ready.key,
+        "size": None if ready is None else ready.size,
+        "digest": None if ready is None else ready.digest,
+        "trust": None if ready is None else ready.trust,
+        "error": None,
+    }
+
+
+def _failed(target: object, error: ResolverdError) -> dict[str, object]:
+    asked = target if isinstance(target, Mapping) else {}
+    known_parts = {key: asked.get(key) for key in ("name", "field", "kind", "uri")}
+    nothing = dict.fromkeys(("path", "key", "size", "digest", "trust"))
+    return {**known_parts, **nothing, "error": _error(error)}
+
+
+def _error(error: ResolverdError) -> dict[str, object]:
+    return {"code": error.code, "message": str(error), "details": error.details}

@@ -1,0 +1,112 @@
+"""Which checkpoints a client means: a card's field, or a URI."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal, cast
+
+from resolverd_client.errors import AssetNotFoundError, RequestError
+
+from resolverd.cards.resolve import Resolution, source_uri
+from resolverd.errors import CardError
+from resolverd.serving.arguments import check, known, maybe
+
+FIELDS = ("checkpoint", "tokenizer", "data")
+"""Fields that are looked at, in this order, when the client names none."""
+
+Kind = Literal["model", "tokenizer", "dataset"]
+_KINDS: Mapping[str, Kind] = {"checkpoint": "model", "tokenizer": "tokenizer", "data": "dataset"}
+
+Resolve = Callable[[str, "str | None"], Resolution]
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """One thing to have on the local disk.
+
+    Attributes:
+        kind: What its files are for.
+        uri: Where it comes from.
+        checksum: What its card says its digest is: one, or one a file.
+        localise: Whether a local file shall be copied into the cache all the same.
+        name: The card, or None when the client gave a URI.
+        field: The card's field.
+    """
+
+    kind: Kind
+    uri: str
+    checksum: str | Mapping[str, str] | None = None
+    localise: bool = False
+    name: str | None = None
+    field: str | None = None
+
+
+def read(target: object, resolve: Resolve) -> list[Asset]:
+    """Work out what a target of the wire means.
+
+    Args:
+        target: ``{name, field?, env?}`` or ``{uri, kind?, checksum?}``.
+        resolve: Gives the merged fields of a name in an environment; raises if there is none.
+
+    Returns:
+        At least one asset: the named field, or each of ``FIELDS`` that the card has.
+
+    Raises:
+        AssetNotFoundError: For a field that the card lacks.
+        RequestError: For a target of another form, or a field that holds no URI.
+    """
+    asked = check(target, dict, "target")
+    if "uri" in asked:
+        return [_from_uri(asked)]
+    known(asked, ("name", "field", "env"), "a target with a name")
+    name = check(asked.get("name"), str, "name")
+    field = maybe(asked.get("field"), str, "field")
+    found = resolve(name, maybe(asked.get("env"), str, "env"))
+    fields = [field] if field else [key for key in FIELDS if isinstance(found.fields.get(key), str)]
+    if not fields:
+        raise AssetNotFoundError(
+            f"{name} has nothing to fetch: none of {', '.join(FIELDS)}. Name another field."
+        )
+    return [_from_card(name, key, found, alone=field is None) for key in fields]
+
+
+def _from_uri(asked: Mapping[str, object]) -> Asset:
+    known(asked, ("uri", "kind", "checksum"), "a target with a uri")
+    kind = check(asked.get("kind", "model"), str, "kind")
+    if kind not in _KINDS.values():
+        raise RequestError(f"kind must be one of {', '.join(_KINDS.values())}, not {kind!r}.")
+    uri = check(asked["uri"], str, "uri")
+    return Asset(cast("Kind", kind), uri, _checksum(asked.get("checksum"), "checksum"))
+
+
+def _from_card(name: str, field: str, found: Resolution, *, alone: bool) -> Asset:
+    if field not in found.fields:
+        raise AssetNotFoundError(f"{name} has no field {field!r}.")
+    try:
+        uri = source_uri(found, field)
+    except CardError as error:
+        raise RequestError(str(error), code="bad-card") from error
+    key = f"{field}_checksum"
+    if key not in found.fields and field == _first(found):
+        key = "checksum"
+    localise = found.fields.get("localise") is True
+    return Asset(
+        kind=_KINDS.get(field, "model"),
+        uri=uri,
+        checksum=_checksum(found.fields.get(key), f"field {key!r} of {name}"),
+        localise=localise,
+        name=name,
+        field=field,
+    )
+
+
+def _first(found: Resolution) -> str | None:
+    """``checksum:`` without a field's name speaks of the card's main file."""
+    return next((key for key in FIELDS if isinstance(found.fields.get(key), str)), None)
+
+
+def _checksum(value: object, what: str) -> str | Mapping[str, str] | None:
+    if isinstance(value, Mapping):
+        return {check(k, str, what): check(v, str, what) for k, v in value.items()}
+    return maybe(value, str, what)
