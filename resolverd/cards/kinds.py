@@ -7,7 +7,7 @@ from resolverd.cards.names import split
 
 
 def kinds(index: Index, name: str) -> frozenset[str]:
-    """Tell what an asset is, as ``python -m fairseq2.assets list`` does: by its ``*_family`` fields.
+    """Tell what an asset is, as fairseq2 0.8.1 lists it: by its ``*_family`` fields.
 
     Args:
         index: All cards.

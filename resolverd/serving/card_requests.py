@@ -12,7 +12,6 @@ from resolverd_client.errors import AssetNotFoundError, RequestError
 
 from resolverd.cards.card import Card, Codec
 from resolverd.cards.kinds import kinds
-
 from resolverd.cards.published import Published
 from resolverd.cards.resolve import Resolution, environments, resolve
 from resolverd.cards.snapshot import Diff, Snapshot
