@@ -18,6 +18,8 @@ REVISION = 1
 """Counts up whenever the same bytes may give other cards, so that no older snapshot is trusted."""
 
 MAX_BYTES = 16 << 20
+MAX_PROBLEMS = 1000
+"""Of one file; a hostile one may hold millions of documents."""
 
 _NAME_IT = "Give the document a field 'name' of the form 'stem' or 'stem@env'."
 _NAME_BASE = "Give 'base' the name of another card, without '@', or remove it."
@@ -56,13 +58,16 @@ class ParsedFile:
     problems: tuple[Problem, ...]
 
 
-class _Refused(Exception):  # noqa: N818 - carries a fault from where it is found to its report
-    def __init__(
-        self, code: str, reason: str, remedy: str, field: str | None, name: str | None = None
-    ) -> None:
-        super().__init__(reason)
-        self.code, self.reason, self.remedy = code, reason, remedy
-        self.field, self.name = field, name
+@dataclass(frozen=True, slots=True)
+class _Refused:
+    """A document that could be read but is no card."""
+
+    code: str
+    reason: str
+    remedy: str
+    line: int
+    field: str | None = None
+    name: str | None = None
 
 
 def parse_file(data: bytes, path: str, store: str) -> ParsedFile:
@@ -80,90 +85,87 @@ def parse_file(data: bytes, path: str, store: str) -> ParsedFile:
         reason = f"The file is larger than {MAX_BYTES >> 20} MiB."
         return ParsedFile((), (Problem("too-large", store, path, reason, "Split the file."),))
     cards: list[ParsedCard] = []
-    problems: list[Problem] = []
+    faults: list[tuple[int, Fault | _Refused]] = []
     base_path = Path(path).parent
     for index, document in enumerate(read(data)):
-        if isinstance(document, Fault):
-            problems.append(
-                Problem(
-                    document.code,
-                    store,
-                    path,
-                    document.reason,
-                    document.remedy,
-                    document=index,
-                    line=document.line,
-                )
-            )
-            continue
-        try:
-            cards.append(_card(document, index, base_path))
-        except _Refused as refused:
-            problems.append(
-                Problem(
-                    refused.code,
-                    store,
-                    path,
-                    refused.reason,
-                    refused.remedy,
-                    document=index,
-                    line=document.line,
-                    name=refused.name,
-                    field=refused.field,
-                )
-            )
+        card = _card(document, index, base_path)
+        if isinstance(card, ParsedCard):
+            cards.append(card)
+        else:
+            faults.append((index, card))
+    problems = [_problem(fault, index, path, store) for index, fault in faults[:MAX_PROBLEMS]]
+    if len(faults) > MAX_PROBLEMS:
+        reason = f"The file holds {len(faults) - MAX_PROBLEMS} more documents at fault."
+        problems.append(Problem("too-many-problems", store, path, reason, "Split the file."))
     return ParsedFile(tuple(cards), tuple(problems))
 
 
-def _card(document: Document, index: int, base_path: Path) -> ParsedCard:
-    fields = document.value
+def _problem(fault: Fault | _Refused, index: int, path: str, store: str) -> Problem:
+    name, field = (fault.name, fault.field) if isinstance(fault, _Refused) else (None, None)
+    return Problem(
+        fault.code,
+        store,
+        path,
+        fault.reason,
+        fault.remedy,
+        document=index,
+        line=fault.line,
+        name=name,
+        field=field,
+    )
+
+
+def _card(document: Document | Fault, index: int, base_path: Path) -> ParsedCard | Fault | _Refused:
+    if isinstance(document, Fault):
+        return document
+    fields, line = document
     if not isinstance(fields, dict):
         reason = (
             f"Metadata of the asset at index {index} is expected to be of type `dict`, "
-            f"but is of type `{_kind(fields)}` instead."
+            f"but is of type `{type(fields).__name__}` instead."
         )
         remedy = "Write the document as 'field: value' lines, or remove it and its '---'."
-        raise _Refused("not-a-mapping", reason, remedy, None)
-    name = _name(fields.pop("name", None), index)
-    base = _base(fields.get("base"), index, name)
+        return _Refused("not-a-mapping", reason, remedy, line)
+    name = _name(fields.pop("name", None), index, line)
+    if isinstance(name, _Refused):
+        return name
+    base = _base(fields.get("base"), index, line, name)
+    if isinstance(base, _Refused):
+        return base
     if base is not None:
         fields["base"] = base
     fields["__base_path__"] = base_path
-    return ParsedCard(name, base, fields, index, document.line)
+    return ParsedCard(name, base, fields, index, line)
 
 
-def _name(value: object, index: int) -> str:
+def _name(value: object, index: int, line: int) -> str | _Refused:
     if not value:
         reason = f"Asset at index {index} does not have a name."
-        raise _Refused("no-name", reason, _NAME_IT, "name")
+        return _Refused("no-name", reason, _NAME_IT, line, "name")
     if not isinstance(value, str):
         reason = (
             f"Name of the asset at index {index} is expected to be of type `str`, "
-            f"but is of type `{_kind(value)}` instead."
+            f"but is of type `{type(value).__name__}` instead."
         )
-        raise _Refused("name-type", reason, "Put the name in quotes.", "name")
+        return _Refused("name-type", reason, "Put the name in quotes.", line, "name")
     name = canonicalize(value)
     if name is None:
         reason = f"Asset at index {index} does not have a valid name: {value[:200]!r}."
-        raise _Refused("name-invalid", reason, _NAME_IT, "name")
+        return _Refused("name-invalid", reason, _NAME_IT, line, "name")
     return name
 
 
-def _base(value: object, index: int, name: str) -> str | None:
+def _base(value: object, index: int, line: int, name: str) -> str | _Refused | None:
     if value is None:
         return None
     if not isinstance(value, str):
         reason = (
             f"Base name of the asset at index {index} is expected to be of type `str`, "
-            f"but is of type `{_kind(value)}` instead."
+            f"but is of type `{type(value).__name__}` instead."
         )
-        raise _Refused("base-type", reason, _NAME_BASE, "base", name)
+        return _Refused("base-type", reason, _NAME_BASE, line, "base", name)
     base = sanitize_base(value)
     if base is None:
         reason = f"Asset at index {index} does not have a valid base name: {value[:200]!r}."
-        raise _Refused("base-invalid", reason, _NAME_BASE, "base", name)
+        return _Refused("base-invalid", reason, _NAME_BASE, line, "base", name)
     return base
-
-
-def _kind(value: object) -> str:
-    return type(value).__name__

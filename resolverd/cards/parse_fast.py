@@ -37,9 +37,9 @@ _ODD_TEXT: Final = ("\n%", "\n...", "? ", "?\n", " :", "\n:")
 _ODD_FIRST: Final = ("%", "...", "?", ":")
 _ODD_START = re.compile(r"^---[^\n]", re.MULTILINE)
 _PROPERTIES: Final = ("&", "*", "!")
-# In a flow collection: no complex keys, comments, properties, or colons and dashes that the two
-# libraries disagree about.
-_PLAIN_FLOW = re.compile(r"(?:[^:?#&*!|>%@`-]|: |-(?=[\w.])|(?<=\w)-(?=\w))*")
+# In a flow collection: complex keys, comments, properties, and colons and dashes that the two
+# libraries may disagree about.
+_ODD_FLOW = re.compile(r"[?#&*!|>%@`]|:(?! )|-(?![\w.])")
 # Of a block scalar: the simplest header, and text (or the next key) on the very next line.
 _PLAIN_BLOCK = re.compile(r"[|>][-+]?\n *[^ \n]")
 _MISSING: Final = object()
@@ -52,7 +52,7 @@ def documents(text: str) -> list[Document]:
         text: Decoded, with line breaks already translated to newlines.
 
     Returns:
-        The documents; each value is a dict.
+        The documents; each value is a dict, or None for an empty document.
 
     Raises:
         Unproven: The text must be read by ruamel.yaml instead.
@@ -122,7 +122,7 @@ def _build(  # noqa: C901, PLR0912, PLR0915
             value = target
             target, key = stack.pop()
             if flow == len(stack):
-                if not _PLAIN_FLOW.fullmatch(text, flow_start, event.end_mark.index):
+                if _ODD_FLOW.search(text, flow_start, event.end_mark.index):
                     raise Unproven
                 flow = -1
             if target is None:
@@ -142,7 +142,9 @@ def _build(  # noqa: C901, PLR0912, PLR0915
         if type(target) is list:
             target.append(value)
         elif target is None:
-            raise Unproven  # a document that is a scalar
+            if value is not None or event.start_mark.index != event.end_mark.index:
+                raise Unproven  # a document that is a scalar
+            done.append(Document(None, event.start_mark.line + 1))
         elif key is _MISSING:
             if type(value) is not str or value in target:
                 raise Unproven

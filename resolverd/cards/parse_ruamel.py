@@ -14,8 +14,11 @@ from typing import Any
 from resolverd.cards.parse_document import MAX_DEPTH, Document, Fault
 from resolverd.cards.parse_weight import TooHeavyError, weigh
 
-MAX_CHARACTERS = 1 << 20
-"""Of one file: about ten seconds of one core at worst."""
+MAX_CHARACTERS = 1 << 19
+"""Of one file: a few seconds of one core at worst."""
+
+FEWEST_CHARACTERS = 128
+"""What a document counts at least: the loader takes as long to start as to read so much."""
 
 _MEND = "Correct the document; the cards of other documents are served meanwhile."
 _SIMPLIFY = "Write it with fewer levels and aliases."

@@ -20,6 +20,10 @@ _UNSPLITTABLE = re.compile("^%|[\x85\u2028\u2029\ufeff]", re.MULTILINE)
 _UNDECODED = re.compile("[\udc80-\udcff]")
 
 
+MAX_DOCUMENTS = 250_000
+"""Of one file: 60 bytes each fill the largest file that is read."""
+
+
 class _Part(NamedTuple):
     text: str
     line: int
@@ -35,6 +39,9 @@ def read(data: bytes) -> list[Document | Fault]:
         One entry for each document, in order.
     """
     text = _decode(data)
+    if text.count("\n---") >= MAX_DOCUMENTS:
+        reason = f"The file holds more than {MAX_DOCUMENTS:,} documents."
+        return [Fault("too-large", reason, "Split the file.", None)]
     try:
         return list(parse_fast.documents(text))
     except Unproven:
@@ -70,7 +77,7 @@ def _read_parts(text: str) -> list[Document | Fault]:
             fast = parse_fast.documents(part.text)
             found.extend(Document(each.value, each.line + part.line - 1) for each in fast)
         except Unproven:  # noqa: PERF203 - the rare case
-            allowance -= len(part.text)
+            allowance -= max(len(part.text), parse_ruamel.FEWEST_CHARACTERS)
             found.extend([_too_large(part.line)] if allowance < 0 else _slow(part))
     return found
 
