@@ -1,0 +1,7 @@
+"""Stores on disk: finding, scanning, reading and watching them.
+
+``wellknown`` names the stores, ``watch.watch`` is the one entry for the daemon, and what it reports
+is ``resolverd.cards.file.StoreChange``. Everything below it: ``follow`` (one store's task),
+``eyes`` and ``events`` (what the kernel tells), ``tracked`` (one store as last seen, blocking),
+``roots``, ``package``, ``mounts``, ``scan`` and ``read``.
+"""

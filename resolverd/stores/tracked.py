@@ -1,0 +1,349 @@
+"""One store as last seen, and what a new look at it finds changed.
+
+Blocking and without threads of its own: the shell calls ``scan`` and ``look`` in a worker thread,
+one call at a time. Events are hints, a look decides: nothing is believed that was not found on
+disk just now, and nothing counts as gone unless the root is still the same one afterwards.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import time
+from typing import TYPE_CHECKING
+
+from resolverd.cards.file import FileRead, Stamp, StoreChange
+
+from .mounts import needs_polling, read_mounts
+from .read import Unsettled, Wish, read
+from .roots import Root, resolve
+from .scan import Identity, Listing, is_card_name, stamp_of, walk
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from resolverd.cards.store import Store
+
+    from .settings import WatchSettings
+
+_GONE = (errno.ENOENT, errno.ENOTDIR)
+_MANY = 50
+"""Directories to list again above which a full scan is cheaper."""
+
+
+class TrackedStore:
+    """What is known of one store on disk.
+
+    Attributes:
+        store: The store.
+        root: Its root at the last look.
+        files: Stamp of every card file as last read; None for one to read again.
+        directories: Every directory as last listed.
+        unreadable: Directories that can't be listed.
+        unsettled: Files left alone because someone is writing them.
+        polled: Why the store is polled; None when inotify sees its changes.
+        recovered: Changes that only a scan found, long after they were made.
+        layout: Counts up whenever ``directories`` or the root's names change.
+        stat_cost: CPU seconds that the last full walk took, reading files apart.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        settings: WatchSettings,
+        known: Mapping[str, Stamp],
+        device: int | None = None,
+    ) -> None:
+        self.store = store
+        self.root = Root("missing")
+        self.files: dict[str, Stamp | None] = dict(known)
+        self.directories: dict[str, Identity] = {}
+        self.unreadable: dict[str, str] = {}
+        self.unsettled: dict[str, Unsettled] = {}
+        self.polled: str | None = "forced by configuration" if store.poll else None
+        self._remote = False
+        self.recovered = 0
+        self.layout = 0
+        self.stat_cost = 0.0
+        self._settings = settings
+        self._errors: dict[str, str] = {}
+        self._linked: set[str] = set()
+        self._good: Root | None = None  # the root as of the last report that could be trusted
+        self._device = device
+        self._said: tuple[object, ...] | None = None
+
+    def covers(self, path: str) -> bool:
+        """Whether a change of ``path`` may concern this store."""
+        if path in self.root.names:
+            return True
+        return any(path == root or path.startswith(root + "/") for root in self.root.paths)
+
+    def scan(self, seconds_ago: float | None = None) -> StoreChange | None:
+        """Look at the whole store.
+
+        Args:
+            seconds_ago: With a running watch: a change older than this, found only now, was lost
+                by it and is counted in ``recovered``.
+
+        Returns:
+            What changed, None when nothing did; the first call always reports completely.
+        """
+        start = time.thread_time()
+        for _ in range(3):
+            root = resolve(self.store)
+            if root.state != "ok":
+                return self._untrusted(root)
+            listing = self._walk(root)
+            if resolve(self.store).identity == root.identity:
+                break
+        self.stat_cost = time.thread_time() - start
+        if self._is_empty_mount(root, listing):
+            reason = (
+                f"{root.paths[0]} is empty and on another file system than before: not mounted?"
+            )
+            return self._untrusted(Root("empty-mount", reason, names=root.names))
+        if root.paths and root.paths[0] in listing.unreadable:
+            reason = f"{root.paths[0]} can't be listed: {listing.unreadable[root.paths[0]]}"
+            return self._untrusted(Root("error", reason, names=root.names))
+        return self._compare(root, listing, seconds_ago)
+
+    def look(self, paths: Iterable[str]) -> StoreChange | None:
+        """Look at what hints name.
+
+        Args:
+            paths: Files and directories that something happened to.
+
+        Returns:
+            What changed, None when nothing did.
+        """
+        wanted = set(paths)
+        if self.root.state != "ok" or len(self.root.paths) > 1 or self.root.is_file:
+            return self.scan()
+        if len(wanted) > self._settings.burst or not self.root.names.isdisjoint(wanted):
+            return self.scan()
+        found: dict[str, Stamp | None] = {}
+        gone: set[str] = set()
+        lists: set[str] = set()
+        for path in wanted:
+            self._look_at(path, found, gone, lists)
+        if len(lists) > _MANY:
+            return self.scan()
+        for directory in sorted(lists):
+            if directory == self.root.paths[0]:
+                return self.scan()
+            self._relist(directory, found, gone)
+        if gone and resolve(self.store).identity != self.root.identity:
+            return self.scan()  # not the files went, the root did
+        return self._report(found, gone)
+
+    def _look_at(
+        self, path: str, found: dict[str, Stamp | None], gone: set[str], lists: set[str]
+    ) -> None:
+        """Sort one hint: a file there, a file gone, or a directory to list again."""
+        parent, name = os.path.split(path)
+        try:
+            mode = os.lstat(path).st_mode
+            if stat.S_ISLNK(mode):
+                self._linked.add(parent)
+            if stat.S_ISDIR(mode) or path in self.directories:
+                lists.add(path)
+            elif stat.S_ISLNK(mode) and (not is_card_name(name) or os.path.isdir(path)):
+                lists.add(parent)  # other links may lead through it, such as ..data
+            elif is_card_name(name):
+                found[path] = stamp_of(os.stat(path))
+        except OSError as error:
+            self._look_missed(path, error, found, gone, lists)
+
+    def _look_missed(
+        self,
+        path: str,
+        error: OSError,
+        found: dict[str, Stamp | None],
+        gone: set[str],
+        lists: set[str],
+    ) -> None:
+        parent, name = os.path.split(path)
+        if error.errno == errno.EACCES:
+            lists.add(parent)
+        elif error.errno not in _GONE:
+            if is_card_name(name):
+                found[path] = None
+        elif path in self.directories or path in self.unreadable:
+            lists.add(path)
+        elif parent in self._linked and not is_card_name(name):
+            lists.add(parent)
+        elif path in self.files or path in self.unsettled:
+            gone.add(path)
+
+    def _relist(self, directory: str, found: dict[str, Stamp | None], gone: set[str]) -> None:
+        """Walk a subtree anew."""
+        listing = walk(directory, follow_links=self.store.is_package)
+        below = directory + "/"
+        before = dict(self.directories)
+        self._forget(below, directory, listing, gone)
+        self.directories.update(listing.directories)
+        self.layout += before != self.directories
+        self.unreadable.update(listing.unreadable)
+        self._linked |= listing.linked
+        found.update(listing.files)
+
+    def _forget(self, below: str, directory: str, listing: Listing, gone: set[str]) -> None:
+        hidden = tuple(f"{one}/" for one in listing.unreadable)
+        for path in [one for one in self.directories if one == directory or one.startswith(below)]:
+            del self.directories[path]
+        regained = [one for one in self.unreadable if one == directory or one.startswith(below)]
+        for path in regained:
+            del self.unreadable[path]
+            if path not in listing.unreadable:
+                self._doubt(path)
+        for path in self.files:
+            inside = path == directory or path.startswith(below)
+            if inside and path not in listing.files and not path.startswith(hidden):
+                gone.add(path)
+
+    def _doubt(self, directory: str) -> None:
+        """Read again what lies below a directory that could not be listed for a while."""
+        for path in self.files:
+            if path.startswith(directory + "/"):
+                self.files[path] = None
+
+    def _walk(self, root: Root) -> Listing:
+        if root.is_file:
+            path = root.paths[0]
+            try:
+                return Listing(files={path: stamp_of(os.stat(path))})
+            except OSError:
+                return Listing(files={path: None})
+        whole = walk(root.paths[0], follow_links=self.store.is_package)
+        for place, path in enumerate(root.paths[1:], start=1):
+            self._merge(whole, walk(path, follow_links=True), root.paths[:place], path)
+        return whole
+
+    @staticmethod
+    def _merge(whole: Listing, portion: Listing, before: tuple[str, ...], root: str) -> None:
+        """Add a portion of a namespace package; what an earlier portion holds hides its own."""
+        for path, stamp in portion.files.items():
+            if not any(one + path[len(root) :] in whole.files for one in before):
+                whole.files[path] = stamp
+        whole.directories.update(portion.directories)
+        whole.unreadable.update(portion.unreadable)
+        whole.linked |= portion.linked
+
+    def _is_empty_mount(self, root: Root, listing: Listing) -> bool:
+        if listing.files or listing.unreadable or len(listing.directories) > 1:
+            return False
+        return bool(self.files) and self._device is not None and self._device != root.device
+
+    def _untrusted(self, root: Root) -> StoreChange | None:
+        self.layout += bool(self.directories) or self.root.names != root.names
+        self.root, self._good = root, None
+        self.directories, self.unsettled = {}, {}
+        saying = (root.state, root.reason)
+        if self._said == saying:
+            return None
+        self._said = saying
+        return StoreChange(self.store.source, root.state, root.reason)
+
+    def _compare(
+        self, root: Root, listing: Listing, seconds_ago: float | None
+    ) -> StoreChange | None:
+        complete = self._good is None or self._good.identity != root.identity
+        if complete:
+            self._choose_polling(root)
+        for directory in self.unreadable.keys() - listing.unreadable.keys():
+            self._doubt(directory)
+        self.layout += self.directories != listing.directories or self.root.names != root.names
+        self.root = self._good = root
+        self._device = root.device
+        self.directories, self._linked = listing.directories, listing.linked
+        self.unreadable = listing.unreadable
+        hidden = tuple(f"{directory}/" for directory in listing.unreadable)
+        missing = self.files.keys() - listing.files.keys()
+        gone = {path for path in missing if not path.startswith(hidden)}
+        if seconds_ago is not None and not complete:
+            self._count_lost(listing, seconds_ago)
+        return self._report(listing.files, gone, complete=complete)
+
+    def _count_lost(self, listing: Listing, seconds_ago: float) -> None:
+        latest = time.time_ns() - int(seconds_ago * 1e9)
+        for path, stamp in listing.files.items():
+            old = self.files.get(path, stamp if path in self.unsettled else Stamp(0, 0, 0, 0))
+            if stamp is None or old is None or stamp == old or stamp.ctime_ns >= latest:
+                continue
+            if os.path.dirname(path) not in self._linked:  # a link's target is not watched
+                self.recovered += 1
+
+    def _choose_polling(self, root: Root) -> None:
+        mounts = read_mounts()
+        reasons = (needs_polling(path, mounts) for path in root.paths)
+        reason = next((reason for reason in reasons if reason is not None), None)
+        self._remote = reason is not None
+        if self.store.poll is None:
+            self.polled = reason
+
+    def _report(
+        self, found: Mapping[str, Stamp | None], gone: set[str], *, complete: bool = False
+    ) -> StoreChange | None:
+        """Read what differs from what is known, and take over the outcome."""
+        known = self.files
+        reads: list[FileRead] = []
+        gone -= found.keys()
+        for path, stamp in found.items():
+            old = known.get(path)
+            if stamp is None or stamp != old or path in self.unsettled:
+                self._read(path, reads, gone, changed=not complete)
+        for path in self.unsettled.keys() & gone:
+            del self.unsettled[path]
+        for path in gone:
+            known.pop(path, None)
+            self._errors.pop(path, None)
+        saying = ("ok", self.root.identity, tuple(sorted(self.unreadable.items())))
+        if not complete and not reads and not gone and saying == self._said:
+            return None
+        self._said = saying
+        fresh = {one.path for one in reads}
+        return StoreChange(
+            self.store.source,
+            root=self.root.paths[0],
+            device=self.root.device,
+            reads=tuple(reads),
+            removed=frozenset(gone),
+            unreadable=dict(self.unreadable),
+            complete=complete,
+            kept=frozenset(known.keys() - fresh) if complete else frozenset(),
+        )
+
+    def _read(self, path: str, reads: list[FileRead], gone: set[str], *, changed: bool) -> None:
+        wish = Wish(
+            path,
+            old=self.files.get(path),
+            changed=changed and self._remote,
+            local=not self._remote,
+            special=not self.store.is_package,
+            pending=self.unsettled.get(path),
+            patience=self._settings.patience,
+            bound=self._settings.max_file_bytes,
+        )
+        outcome = read(wish)
+        if isinstance(outcome, Unsettled):
+            self.unsettled[path] = outcome
+            return
+        self.unsettled.pop(path, None)
+        if outcome is None:
+            if path in self.files:
+                gone.add(path)
+            return
+        if outcome.error is not None and self._errors.get(path) == outcome.error:
+            if path in self.files:
+                self.files[path] = outcome.stamp
+            return
+        self._take(outcome, reads)
+
+    def _take(self, outcome: FileRead, reads: list[FileRead]) -> None:
+        if outcome.error is not None:
+            self._errors[outcome.path] = outcome.error
+        else:
+            self._errors.pop(outcome.path, None)
+        self.files[outcome.path] = outcome.stamp
+        reads.append(outcome)
