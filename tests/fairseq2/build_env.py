@@ -53,7 +53,9 @@ IMPORTED = (
 )
 
 # DOC_MODE is fairseq2's own switch for "built without the native library".
-STUB = '"""Stands in for the native part of fairseq2."""\n\n__version__ = "0.8.1"\nDOC_MODE = True\n'
+STUB = (
+    '"""Stands in for the native part of fairseq2."""\n\n__version__ = "0.8.1"\nDOC_MODE = True\n'
+)
 
 PROBE = "import torch, fairseq2.composition"
 

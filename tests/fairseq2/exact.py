@@ -1,8 +1,8 @@
 """A value as JSON that tells apart whatever Python tells apart: both sides of a comparison use it.
 
-Order of keys, ``True`` and ``1``, ``0.0`` and ``-0.0``, naive and aware times, lists and tuples, lone
-surrogates: two values are alike when their trees are equal. Runs under the daemon's interpreter and
-under fairseq2's, so it knows the standard library only.
+Order of keys, ``True`` and ``1``, ``0.0`` and ``-0.0``, naive and aware times, lists and tuples,
+lone surrogates: two values are alike when their trees are equal. Runs under the daemon's
+interpreter and under fairseq2's, so it knows the standard library only.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def tree(value: object, within: tuple[int, ...] = ()) -> list[object]:
     return scalar(value)
 
 
-def scalar(value: object) -> list[object]:
+def scalar(value: object) -> list[object]:  # noqa: PLR0911 - one line a type
     """``value``, which holds no others."""
     kind = type(value)
     if value is None or kind in (bool, str):

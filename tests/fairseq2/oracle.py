@@ -48,18 +48,20 @@ def refusal(fault):
 def attempt(do, *args):
     try:
         return do(*args)
-    except Exception as fault:  # whatever fairseq2 lets through is its answer
+    except Exception as fault:  # noqa: BLE001 - whatever fairseq2 lets through is its answer
         return refusal(fault)
 
 
 def provided(provider):
     names = sorted(provider.asset_names)
-    metadata = {name: attempt(lambda n=name: tree(provider.maybe_get_metadata(n))) for name in names}
+    metadata = {
+        name: attempt(lambda n=name: tree(provider.maybe_get_metadata(n))) for name in names
+    }
     return {"source": provider.source, "metadata": metadata}
 
 
 def files(paths):
-    """Each file alone: the pairs of name and metadata that fairseq2 reads from it, or its refusal."""
+    """Each file alone: the pairs of name and metadata that fairseq2 reads, or its refusal."""
 
     def load(path):
         loader = fresh().resolve(AssetMetadataFileLoader)
@@ -87,7 +89,9 @@ def cards(paths=(), env=None, names=None, environ=None):
 
     def answer():
         store = open_store(paths, env)
-        wanted = sorted({n.partition("@")[0] for n in store.asset_names}) if names is None else names
+        wanted = (
+            sorted({n.partition("@")[0] for n in store.asset_names}) if names is None else names
+        )
         return {name: attempt(retrieve, store, name) for name in wanted}
 
     with environment(environ or {}):
