@@ -1,0 +1,301 @@
+"""The client: cards and checkpoints of the node's daemon, as plain blocking calls.
+
+Contract: every call returns fresh objects; no call answers while the daemon is gone; a client may
+be used by any number of threads, before and after a fork, and by signal handlers.
+"""
+
+from __future__ import annotations
+
+from time import monotonic
+
+from resolverd_client import local, protocol
+from resolverd_client.connection import close_all
+from resolverd_client.errors import AssetNotFoundError, FetchError, RequestError
+from resolverd_client.link import Link
+from resolverd_client.watching import Watch
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from builtins import list as List  # the class has a method of that name
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from pathlib import Path
+    from typing import Any
+
+    from resolverd_client.connection import Connection
+
+_NAMES = ("names",)
+_MISS = b"\xc0"
+# The daemon ends a wait by itself; only when it does not is the connection given up.
+_GRACE = 5.0
+
+
+class Client:
+    """Talks to the node's resolverd.
+
+    Args:
+        socket_path: The daemon's socket. By default ``RESOLVERD_SOCKET``, else the user's daemon
+            (``$XDG_RUNTIME_DIR/resolverd/resolverd.sock``), else the system's
+            (``/run/resolverd/resolverd.sock``).
+        timeout: Seconds to wait for the daemon itself; fetching has its own time.
+    """
+
+    def __init__(self, socket_path: str | None = None, timeout: float = 5.0) -> None:
+        self._link = Link(socket_path, timeout)
+
+    def __repr__(self) -> str:
+        link = self._link
+        kept = len(link.replies.packed) if link.replies is not None else 0
+        return (
+            f"<Client {' or '.join(link.paths)} timeout={link.timeout:g} "
+            f"idle={len(link.idle)} kept={kept}>"
+        )
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close idle connections and forget kept replies; a later call connects again."""
+        self._link.close()
+
+    @property
+    def source(self) -> str:
+        """Where the cards come from, in the form of fairseq2's providers: ``resolverd:SOCKET``."""
+        return f"resolverd:{self._link.paths[0]}"
+
+    def maybe_get_metadata(self, name: str) -> dict[str, Any] | None:
+        """Give one card as fairseq2 >= 0.5 does.
+
+        Args:
+            name: ``name@`` or ``name@env``; ``name`` stands for ``name@``.
+
+        Returns:
+            The card's fields, without ``name`` and with ``__base_path__``; None if there is none.
+        """
+        try:
+            key = name if "@" in name else name + "@"
+        except TypeError:
+            raise _not_a_name(name) from None
+        link = self._link
+        packed = link.kept(key)
+        if packed is not None:
+            return protocol.unpackb(packed)  # type: ignore[no-any-return]
+        return link.ask(key, "get", [_a_name(key)])  # type: ignore[no-any-return]
+
+    def get_metadata(self, name: str) -> dict[str, Any]:
+        """Give one card as fairseq2 0.2 to 0.4 did: with ``name``, and an exception for a miss.
+
+        Raises:
+            AssetNotFoundError: No store has it.
+        """
+        metadata = self.maybe_get_metadata(name)
+        if metadata is None:
+            raise _not_found(name)
+        metadata["name"] = name.removesuffix("@")
+        return metadata
+
+    def get_names(self) -> list[str]:
+        """List the canonical names (``name@``, ``name@env``), as fairseq2 0.3 and 0.4 did."""
+        packed = self._link.kept(_NAMES)
+        if packed is not None:
+            return protocol.unpackb(packed)  # type: ignore[no-any-return]
+        return self._link.ask(_NAMES, "names", [])  # type: ignore[no-any-return]
+
+    @property
+    def asset_names(self) -> set[str]:
+        """The canonical names (``name@``, ``name@env``), as fairseq2 >= 0.5 gives them."""
+        return set(self.get_names())
+
+    def clear_cache(self) -> None:
+        """Forget kept replies. Never needed: they are dropped when a card changes."""
+        self._link.replies = None
+
+    def resolve(self, name: str, env: str | None = None) -> dict[str, Any]:
+        """Give an asset's merged fields: its card, the environment's override, the base chain.
+
+        Args:
+            name: ``name`` for the environments ``user`` and ``env``; ``name@e`` for ``e`` alone;
+                ``name@`` for none.
+            env: The environment to look at after ``user``; by default the daemon's own.
+
+        Raises:
+            AssetNotFoundError: No store has it.
+        """
+        key = (_a_name(name), env)
+        packed = self._link.kept(key)
+        if packed is None:
+            fields = self._link.ask(key, "resolve", [name, env])
+        else:
+            fields = protocol.unpackb(packed)
+        if fields is None:
+            raise _not_found(name)
+        return fields  # type: ignore[no-any-return]
+
+    def list(self, glob: str | None = None, kind: str | None = None) -> List[dict[str, Any]]:
+        """List cards as rows for people, by pattern and kind (model, dataset or tokenizer)."""
+        return self.call("list", {"glob": glob, "kind": kind})  # type: ignore[no-any-return]
+
+    def show(self, name: str, env: str | None = None) -> dict[str, Any]:
+        """Tell of which card, file and environment each field of an asset comes."""
+        return self.call("show", _a_name(name), env)  # type: ignore[no-any-return]
+
+    def status(self) -> dict[str, Any]:
+        """Give the daemon's state: stores, problems, downloads, cache."""
+        return self.call("status")  # type: ignore[no-any-return]
+
+    def verify(self, names: Iterable[str] | None = None) -> List[dict[str, Any]]:
+        """Hash published checkpoints again, however long it takes.
+
+        Args:
+            names: The assets; None for all that the cache holds.
+
+        Returns:
+            One verdict for each object.
+        """
+        which = {"names": None if names is None else list(names), "all": names is None}
+        result, _ = self._long("verify", [which], None)
+        return result  # type: ignore[no-any-return]
+
+    def path(self, name: str | None = None, **options: Any) -> Path:
+        """Give the local path of a verified checkpoint; fetch it when it is missing.
+
+        Args:
+            name: The asset, unless ``uri`` is given.
+            **options: ``field`` (of the card, by default the checkpoint of its kind), ``env``;
+                ``uri``, ``kind`` and optionally ``checksum`` in place of a name; ``wait`` (False
+                raises at once when it is missing, while it is being fetched), ``timeout`` in
+                seconds (None: no end), ``refresh`` (ask the origin again).
+
+        Raises:
+            AssetNotFoundError: No store has the asset.
+            FetchError: It can't be fetched, is not there in time, or this process can't see it.
+            VerificationError: Its content is not what was promised.
+        """
+        result, fds = self._obtain("path", name, options)
+        close_all(fds)
+        return local.visible_path(result)
+
+    def lease(self, name: str | None = None, **options: Any) -> local.Lease:
+        """Give a context manager whose path is not evicted while it is held.
+
+        Takes what ``path`` takes. The lease also ends with the process, however it ends; forked
+        children share it.
+        """
+        result, fds = self._obtain("lease", name, options)
+        return local.Lease(result, fds)
+
+    def prefetch(
+        self,
+        targets: Iterable[str | Mapping[str, object]],
+        *,
+        wait: bool = True,
+        progress: Callable[[dict[str, Any]], None] | None = None,
+        timeout: float | None = None,
+        refresh: bool = False,
+        **common: Any,
+    ) -> List[dict[str, Any]]:
+        """Have checkpoints fetched and verified.
+
+        Args:
+            targets: Names, URIs (anything with ``://``), or target maps of the wire.
+            wait: Whether to return only when all are there.
+            progress: Called with ``{uri, done, total, rate, state, ...}`` as bytes come in.
+            timeout: Seconds to wait at most; None for no end.
+            refresh: Whether to ask the origins again.
+            **common: ``field``, ``kind``, ``env`` or ``checksum`` of every target.
+
+        Returns:
+            One map for each target: ``state``, and ``path`` or ``error``.
+
+        Raises:
+            ResolverdError: One target failed, or (FetchError) several did; ``details["results"]``
+                then holds what the call would have returned.
+        """
+        wanted = [_target(each, common) for each in targets]
+        how = {"wait": wait, "timeout": timeout, "refresh": refresh}
+        results, _ = self._long("prefetch", [wanted, how], timeout, progress)
+        local.raise_failures(results)
+        return results  # type: ignore[no-any-return]
+
+    def watch(self, glob: str | None = None) -> Iterator[dict[str, Any]]:
+        """Watch cards change, from this call on.
+
+        Yields:
+            ``{generation, added, changed, removed, stale}``, lists of canonical names. After a
+            restart of the daemon one event tells what changed meanwhile.
+
+        Raises:
+            DaemonUnavailableError: The daemon is gone for longer than the timeout.
+        """
+        return Watch(self._link, glob)
+
+    def call(self, method: str, *params: object) -> Any:
+        """Make any short call of PROTOCOL.md, and give its result."""
+        deadline = monotonic() + self._link.timeout
+
+        def work(connection: Connection) -> Any:
+            result, fds = connection.call(method, list(params), deadline)
+            close_all(fds)
+            return result
+
+        return self._link.run(work, deadline)
+
+    def _obtain(
+        self, method: str, name: str | None, options: dict[str, Any]
+    ) -> tuple[dict[str, Any], List[int]]:
+        how = {key: options.pop(key) for key in ("wait", "timeout", "refresh") if key in options}
+        uri = options.pop("uri", None)
+        if (name is None) == (uri is None):
+            raise RequestError("give either a name or uri=, and one of them")
+        target = _target({"uri": uri} if name is None else {"name": _a_name(name)}, options)
+        result, fds = self._long(method, [target, how], how.get("timeout"))
+        if result is None:
+            raise FetchError(f"{name or uri} is not in the cache yet; it is being fetched")
+        return result, fds
+
+    def _long(
+        self,
+        method: str,
+        params: List[object],
+        timeout: float | None,
+        progress: Callable[[dict[str, Any]], None] | None = None,
+    ) -> tuple[Any, List[int]]:
+        """Make a call that takes as long as it takes, on a connection of its own."""
+        deadline = None if timeout is None else monotonic() + timeout + _GRACE
+
+        def notice(what: str, about: List[Any]) -> None:
+            if progress is not None and what == "progress" and len(about) == 2:
+                progress(about[1])
+
+        return self._link.run(lambda each: each.call(method, params, deadline, notice), deadline)
+
+
+_TARGET_KEYS = frozenset(("name", "uri", "field", "kind", "env", "checksum"))
+
+
+def _target(what: str | Mapping[str, object], common: Mapping[str, object]) -> dict[str, object]:
+    if isinstance(what, str):
+        what = {"uri": what} if "://" in what else {"name": what}
+    target = {**common, **what}
+    unknown = target.keys() - _TARGET_KEYS
+    if unknown:
+        raise RequestError(f"unknown argument {', '.join(sorted(unknown))}")
+    return {key: value for key, value in target.items() if value is not None}
+
+
+def _a_name(name: str) -> str:
+    if not isinstance(name, str):
+        raise _not_a_name(name)
+    return name
+
+
+def _not_a_name(name: object) -> RequestError:
+    return RequestError(f"an asset's name must be a str, not {type(name).__name__}: {name!r:.80}")
+
+
+def _not_found(name: str) -> AssetNotFoundError:
+    return AssetNotFoundError(
+        f"no store has an asset named {name!r}; `resolverctl list` shows those there are"
+    )

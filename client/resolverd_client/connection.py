@@ -1,0 +1,262 @@
+"""One connection to the daemon: where it listens, hello, calls, and what survives a fork.
+
+Contract: a connection serves one call at a time. Whatever goes wrong in a call (an error, a signal
+handler that raises) leaves the stream at an unknown place, so the owner then closes it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import socket
+from collections import deque
+from time import monotonic
+
+import msgpack  # type: ignore[import-untyped]
+
+from resolverd_client import page, protocol
+from resolverd_client.errors import DaemonUnavailableError, ProtocolError, from_wire
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+SOCKET_PATH_LIMIT = 107
+"""Bytes that the path of a Unix socket may have; the kernel's field of 108 ends with a zero."""
+SYSTEM_SOCKET = "/run/resolverd/resolverd.sock"
+_CHUNK = 65536
+_FLAGS = socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL
+
+_open: set[socket.socket] = set()
+
+
+def _close_in_child() -> None:
+    """Close a forked child's copies, so that only the parent holds and uses its connections."""
+    for sock in _open:
+        sock.close()
+    _open.clear()
+
+
+os.register_at_fork(after_in_child=_close_in_child)
+
+
+def socket_paths() -> list[str]:
+    """List where the daemon may listen, best first.
+
+    ``RESOLVERD_SOCKET`` names the one socket to use; without it the user's daemon comes before
+    the system's.
+    """
+    named = os.environ.get("RESOLVERD_SOCKET")
+    if named:
+        return [named]
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    user = [os.path.join(runtime, "resolverd", "resolverd.sock")] if runtime else []
+    return [*user, SYSTEM_SOCKET]
+
+
+def connect(paths: list[str], deadline: float) -> Connection:
+    """Connect to the first socket that a daemon answers on.
+
+    Raises:
+        OSError: None answers now; a later attempt may succeed.
+        DaemonUnavailableError: None ever will: a path too long, or no right to connect.
+    """
+    failures = []
+    for path in paths:
+        length = len(os.fsencode(path))
+        if length > SOCKET_PATH_LIMIT:
+            raise DaemonUnavailableError(
+                f"the socket path {path!r} has {length} bytes, a Unix socket's path at most "
+                f"{SOCKET_PATH_LIMIT}: name a shorter one in RESOLVERD_SOCKET or socket_path"
+            )
+        try:
+            return Connection(path, deadline)
+        except PermissionError as error:
+            raise DaemonUnavailableError(
+                f"no right to connect to {path}: ask for access to this socket, or name another "
+                f"one in RESOLVERD_SOCKET"
+            ) from error
+        except OSError as error:
+            failures.append(f"{path}: {error.strerror or error}")
+    raise ConnectionError("; ".join(failures))
+
+
+class Connection:
+    """A connection on which hello is done.
+
+    Attributes:
+        path: The socket.
+        instance: Names this run of the daemon; another run, another value.
+        words: The generation page, or None.
+        server: The daemon's reply to hello.
+    """
+
+    def __init__(self, path: str, deadline: float) -> None:
+        self.path = path
+        self._ident = 0
+        self._pack = msgpack.Packer(unicode_errors="surrogatepass").pack
+        self._reader = protocol.FrameReader(protocol.MAX_REPLY)
+        self._queue: deque[Any] = deque()
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        _open.add(self._socket)
+        try:
+            self._socket.settimeout(max(0.001, deadline - monotonic()))
+            self._socket.connect(path)
+            self._socket.settimeout(None)
+            self._poll = select.poll()
+            self._poll.register(self._socket, select.POLLIN)
+            self._hello(deadline)
+        except BaseException:
+            self.close()
+            raise
+
+    def __del__(self) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection; the daemon then ends what it was doing for it."""
+        _open.discard(self._socket)
+        self._socket.close()
+
+    def _hello(self, deadline: float) -> None:
+        me = {"client": "resolverd-client", "pid": os.getpid()}
+        reply, fds = self.call("hello", [protocol.VERSION, me], deadline)
+        if not isinstance(reply, dict) or not isinstance(reply.get("instance"), bytes):
+            close_all(fds)
+            raise ProtocolError(f"{self.path} is not a resolverd socket: hello got {reply!r:.200}")
+        self.server: dict[str, Any] = reply
+        self.instance: bytes = reply["instance"]
+        self.words = page.open_page(fds.pop(), self.instance) if fds else None
+        close_all(fds)
+
+    def alive(self) -> bool:
+        """Tell at once whether the daemon still holds the other end, with nothing sent on it."""
+        try:
+            self._socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return True
+        except OSError:
+            pass
+        return False
+
+    def lookup(self, method: str, params: list[object], deadline: float) -> tuple[Any, bytes]:
+        """Make one short call, fast.
+
+        Returns:
+            The response, unpacked but unjudged, and its bytes.
+        """
+        self._ident = ident = self._ident % 127 + 1
+        self._send(self._pack([protocol.REQUEST, ident, method, params]), deadline)
+        data = self._receive(deadline)
+        try:
+            message = protocol.unpackb(data)
+        except protocol.FAULTS:
+            message, data = self._receive_rest(data, deadline)
+        if type(message) is not list or len(message) != 4 or message[:2] != [1, ident]:
+            raise self._unexpected(message)
+        return message, data
+
+    def call(
+        self,
+        method: str,
+        params: list[object],
+        deadline: float | None,
+        notice: Callable[[str, list[Any]], None] | None = None,
+    ) -> tuple[Any, list[int]]:
+        """Make one call that may take long, send notifications on its way, or bring descriptors.
+
+        Returns:
+            The result, and the descriptors that came with it: the caller's to close.
+
+        Raises:
+            ResolverdError: The daemon's answer is an error.
+            OSError: The connection is lost, or the deadline over.
+        """
+        self._ident = ident = self._ident % 127 + 1
+        self._send(protocol.request(ident, method, params), deadline)
+        fds: list[int] = []
+        try:
+            while True:
+                message = self._next(deadline, fds)
+                if message[0] == protocol.NOTIFICATION and len(message) == 3:
+                    if notice is not None:
+                        notice(message[1], message[2])
+                elif message[:2] == [protocol.RESPONSE, ident] and len(message) == 4:
+                    break
+                else:
+                    raise self._unexpected(message)
+            if message[2] is not None:
+                raise from_wire(message[2])
+        except BaseException:
+            close_all(fds)
+            raise
+        return message[3], fds
+
+    def notification(self) -> tuple[str, list[Any]]:
+        """Wait, without end, for the next notification."""
+        message = self._next(None, [])
+        if message[0] != protocol.NOTIFICATION or len(message) != 3:
+            raise self._unexpected(message)
+        return message[1], message[2]
+
+    def _next(self, deadline: float | None, fds: list[int]) -> list[Any]:
+        while not self._queue:
+            self._wait(deadline)
+            data, more, _, _ = socket.recv_fds(
+                self._socket, _CHUNK, 8, socket.MSG_DONTWAIT | socket.MSG_CMSG_CLOEXEC
+            )
+            fds += more
+            if not data:
+                raise ConnectionResetError("the daemon closed the connection")
+            self._queue.extend(self._reader.feed(data))
+        message = self._queue.popleft()
+        if not isinstance(message, list) or not message:
+            raise self._unexpected(message)
+        if message[:2] == [protocol.NOTIFICATION, "error"]:
+            raise self._unexpected(message)
+        return message
+
+    def _unexpected(self, message: object) -> Exception:
+        if isinstance(message, list) and message[:2] == [protocol.NOTIFICATION, "error"]:
+            return from_wire(message[2][0] if message[2:] and message[2] else None)
+        return ProtocolError(f"the daemon sent a message out of place: {message!r:.200}")
+
+    def _send(self, data: bytes, deadline: float | None) -> None:
+        try:
+            sent = self._socket.send(data, _FLAGS)
+        except BlockingIOError:
+            sent = 0
+        if sent != len(data):
+            left = None if deadline is None else max(0.001, deadline - monotonic())
+            self._socket.settimeout(left)
+            self._socket.sendall(memoryview(data)[sent:])
+            self._socket.settimeout(None)
+
+    def _receive(self, deadline: float) -> bytes:
+        self._wait(deadline)
+        data = self._socket.recv(_CHUNK, socket.MSG_DONTWAIT)
+        if not data:
+            raise ConnectionResetError("the daemon closed the connection")
+        return data
+
+    def _receive_rest(self, data: bytes, deadline: float) -> tuple[Any, bytes]:
+        """Go on with a response that came in parts (or find out that it is malformed)."""
+        reader = protocol.FrameReader(protocol.MAX_REPLY)
+        parts = [data]
+        while not (messages := list(reader.feed(parts[-1]))):
+            parts.append(self._receive(deadline))
+        return messages[0] if len(messages) == 1 else messages, b"".join(parts)
+
+    def _wait(self, deadline: float | None) -> None:
+        left = None if deadline is None else max(0.0, (deadline - monotonic()) * 1000)
+        if not self._poll.poll(left):
+            raise TimeoutError("the daemon did not answer in time")
+
+
+def close_all(fds: list[int]) -> None:
+    """Close descriptors that nobody wants."""
+    for fd in fds:
+        with contextlib.suppress(OSError):
+            os.close(fd)

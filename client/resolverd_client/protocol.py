@@ -1,0 +1,311 @@
+"""The wire, without a socket: values to bytes, bytes to values, bytes to messages.
+
+Contract: every value a card can hold comes back equal and of the same type; malformed, oversized
+or too deep input raises ``ProtocolError`` and nothing else; a stream may be split anywhere. Client
+and daemon both use this module, and ``client/PROTOCOL.md`` describes it for other languages.
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+import struct
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
+
+import msgpack  # type: ignore[import-untyped]
+
+from resolverd_client.errors import ProtocolError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import Any
+
+VERSION = 1
+MAX_REQUEST = 1 << 20
+"""Bytes of a message to the daemon."""
+MAX_REPLY = 64 << 20
+"""Bytes of a message from the daemon."""
+MAX_ITEMS = 10_000
+"""Entries of any one array or map in a message to the daemon (targets of a prefetch, say)."""
+MAX_NESTING = 16
+"""Arrays and maps inside each other in the parameters of a message to the daemon."""
+
+REQUEST, RESPONSE, NOTIFICATION = 0, 1, 2
+
+PATH, DATE, DATETIME, AWARE_DATETIME, SET, TUPLE, BIG_INT, ORDERED_MAP = 1, 2, 3, 4, 5, 6, 7, 8
+
+_DATE = struct.Struct(">HBB")
+_DATETIME = struct.Struct(">HBBBBBI")
+_OFFSET = struct.Struct(">i")
+_EPOCH_OFFSET = datetime.timedelta(0)
+_SECOND = datetime.timedelta(seconds=1)
+
+
+def pack(value: object) -> bytes:
+    """Pack one value; equal content gives equal bytes, in every process.
+
+    Raises:
+        TypeError: The value holds a type that the wire has no form for.
+        ValueError: It is nested too deeply, or holds itself.
+    """
+    try:
+        return _packb(value)
+    except (RecursionError, OverflowError) as error:
+        raise ValueError(f"the value can't be packed: {error}") from None
+
+
+def unpack(data: bytes | memoryview) -> Any:
+    """Unpack exactly one value, each time into fresh objects.
+
+    Raises:
+        ProtocolError: The bytes are not one well-formed value.
+    """
+    try:
+        return unpackb(data)
+    except FAULTS as error:
+        raise ProtocolError(f"malformed data: {error or type(error).__name__}") from None
+
+
+def _ext(value: object) -> msgpack.ExtType:
+    """Give the extension form of a value that msgpack itself has no form for."""
+    kind = type(value)
+    if kind is tuple:
+        return msgpack.ExtType(TUPLE, pack(list(value)))  # type: ignore[call-overload]
+    if kind is datetime.datetime:
+        return _datetime_ext(value)  # type: ignore[arg-type]
+    if kind is datetime.date:
+        return msgpack.ExtType(DATE, _DATE.pack(value.year, value.month, value.day))  # type: ignore[attr-defined]
+    if kind is int:
+        size = value.bit_length() // 8 + 1  # type: ignore[attr-defined]
+        return msgpack.ExtType(BIG_INT, value.to_bytes(size, "big", signed=True))  # type: ignore[attr-defined]
+    if kind is set:
+        items = sorted(map(pack, value))  # type: ignore[call-overload]
+        return msgpack.ExtType(SET, _array_head(len(items)) + b"".join(items))
+    if isinstance(value, OrderedDict):
+        return msgpack.ExtType(ORDERED_MAP, pack([x for item in value.items() for x in item]))
+    if isinstance(value, os.PathLike):
+        return msgpack.ExtType(PATH, os.fsencode(value))
+    raise TypeError(f"a value of type {kind.__module__}.{kind.__qualname__} can't be sent")
+
+
+def _datetime_ext(value: datetime.datetime) -> msgpack.ExtType:
+    fields = _DATETIME.pack(
+        value.year, value.month, value.day, value.hour, value.minute, value.second,
+        value.microsecond,
+    )  # fmt: skip
+    offset = value.utcoffset()
+    if offset is None:
+        return msgpack.ExtType(DATETIME, fields)
+    seconds, rest = divmod(offset, _SECOND)
+    if rest:
+        raise ValueError("a time zone's offset must be whole seconds")
+    name = (value.tzname() or "").encode("utf-8", "surrogatepass")
+    return msgpack.ExtType(AWARE_DATETIME, fields + _OFFSET.pack(seconds) + name)
+
+
+def _unpack_ext(code: int, data: bytes) -> object:
+    decode = _DECODERS.get(code)
+    return msgpack.ExtType(code, data) if decode is None else decode(data)
+
+
+def _unpack_path(data: bytes) -> Path:
+    # pathlib costs milliseconds to import: the first card pays, not the import of the client.
+    from pathlib import Path  # noqa: PLC0415
+
+    _DECODERS[PATH] = lambda raw: Path(os.fsdecode(raw))
+    return Path(os.fsdecode(data))
+
+
+def _unpack_date(data: bytes) -> datetime.date:
+    return datetime.date(*_DATE.unpack(data))
+
+
+def _unpack_datetime(data: bytes) -> datetime.datetime:
+    return datetime.datetime(*_DATETIME.unpack(data))
+
+
+def _unpack_aware(data: bytes) -> datetime.datetime:
+    fields, rest = data[: _DATETIME.size], data[_DATETIME.size :]
+    (seconds,) = _OFFSET.unpack(rest[: _OFFSET.size])
+    name = rest[_OFFSET.size :].decode("utf-8", "surrogatepass")
+    offset = datetime.timedelta(seconds=seconds)
+    zone = datetime.timezone(offset)
+    if zone.tzname(None) != name:
+        zone = datetime.timezone(offset, name)
+    return datetime.datetime(*_DATETIME.unpack(fields), tzinfo=zone)
+
+
+def _unpack_ordered(data: bytes) -> OrderedDict[Any, Any]:
+    flat = iter(_unpack_array(data))
+    return OrderedDict(zip(flat, flat, strict=True))
+
+
+def _unpack_array(data: bytes) -> list[Any]:
+    value = unpackb(data)
+    if not isinstance(value, list):
+        raise ValueError("an extension's content must be an array")  # noqa: TRY004
+    return value
+
+
+_DECODERS: dict[int, Any] = {
+    PATH: _unpack_path,
+    DATE: _unpack_date,
+    DATETIME: _unpack_datetime,
+    AWARE_DATETIME: _unpack_aware,
+    SET: lambda data: set(_unpack_array(data)),
+    TUPLE: lambda data: tuple(_unpack_array(data)),
+    BIG_INT: lambda data: int.from_bytes(data, "big", signed=True),
+    ORDERED_MAP: _unpack_ordered,
+}
+
+_packb = partial(msgpack.packb, default=_ext, strict_types=True, unicode_errors="surrogatepass")
+unpackb = partial(
+    msgpack.unpackb, ext_hook=_unpack_ext, strict_map_key=False, unicode_errors="surrogatepass"
+)
+"""``unpack`` without the translation of errors (see ``FAULTS``), for hot paths."""
+
+FAULTS = (ValueError, TypeError, OverflowError, RecursionError, struct.error,
+          msgpack.UnpackException)  # fmt: skip
+"""What malformed bytes may raise out of ``unpackb``."""
+
+
+def _array_head(length: int) -> bytes:
+    return msgpack.Packer().pack_array_header(length)
+
+
+class FrameReader:
+    """Turns a stream, split anywhere, into messages.
+
+    Args:
+        max_frame: Bytes that one message may have.
+        max_items: Entries that one array or map may have; None for no bound but ``max_frame``.
+    """
+
+    def __init__(self, max_frame: int, max_items: int | None = None) -> None:
+        self._max_frame = max_frame
+        self._fed = 0
+        self._done = 0
+        items = max_frame if max_items is None else max_items
+        self._unpacker = msgpack.Unpacker(
+            read_size=4096,
+            max_buffer_size=2 * max_frame,
+            max_str_len=max_frame, max_bin_len=max_frame, max_ext_len=max_frame,
+            max_array_len=items, max_map_len=items,
+            ext_hook=_unpack_ext if max_items is None else _refuse_ext,
+            strict_map_key=False, unicode_errors="surrogatepass",
+        )  # fmt: skip
+
+    @property
+    def pending(self) -> int:
+        """Bytes of a message that is not complete yet."""
+        return self._fed - self._done
+
+    def feed(self, data: bytes) -> Iterator[Any]:
+        """Take the next bytes of the stream.
+
+        Yields:
+            The messages they complete, often none, before any fault that follows them.
+
+        Raises:
+            ProtocolError: Malformed, too deep, too large; the stream can't go on.
+        """
+        for start in range(0, len(data), self._max_frame):
+            chunk = data[start : start + self._max_frame]
+            self._unpacker.feed(chunk)
+            self._fed += len(chunk)
+            while (message := self._next()) is not None:
+                yield message[0]
+            if self.pending > self._max_frame:
+                raise self._too_large()
+
+    def _next(self) -> tuple[Any] | None:
+        try:
+            message = self._unpacker.unpack()
+        except msgpack.OutOfData:
+            return None
+        except FAULTS as error:
+            raise ProtocolError(f"malformed message: {error or type(error).__name__}") from None
+        end = self._unpacker.tell()
+        if end - self._done > self._max_frame:
+            raise self._too_large()
+        self._done = end
+        return (message,)
+
+    def _too_large(self) -> ProtocolError:
+        return ProtocolError(f"a message exceeds {self._max_frame} bytes", code="too-large")
+
+
+def _refuse_ext(code: int, _data: bytes) -> object:
+    raise ValueError(f"extension type {code} has no place in a request")
+
+
+unpack_request = partial(
+    msgpack.unpackb, ext_hook=_refuse_ext, strict_map_key=False, unicode_errors="surrogatepass",
+    max_array_len=MAX_ITEMS, max_map_len=MAX_ITEMS,
+)  # fmt: skip
+"""One whole message to the daemon, quickly; raises one of ``FAULTS`` when it is anything else."""
+
+
+def nesting(value: object, limit: int = MAX_NESTING) -> bool:
+    """Tell whether a value's arrays and maps are at most ``limit`` deep."""
+    level = [value]
+    for _ in range(limit + 1):
+        inner: list[object] = []
+        for item in level:
+            if isinstance(item, list):
+                inner += item
+            elif isinstance(item, dict):
+                inner += item.values()
+        if not inner:
+            return True
+        level = inner
+    return False
+
+
+def request(ident: int, method: str, params: Iterable[object]) -> bytes:
+    """Build a request."""
+    return pack([REQUEST, ident, method, list(params)])
+
+
+def response_head(ident: int) -> bytes:
+    """Build what stands before the packed result in the response to request ``ident``."""
+    return b"\x94\x01" + _packb(ident) + b"\xc0"
+
+
+def response(ident: int, result: object) -> bytes:
+    """Build a response that carries a result."""
+    return response_head(ident) + pack(result)
+
+
+def error_map(
+    code: str, message: str, details: Mapping[str, object] | None = None
+) -> dict[str, object]:
+    """Build the wire's form of an error."""
+    return {"code": code, "message": message, "details": dict(details or {})}
+
+
+def error_response(
+    ident: int, code: str, message: str, details: Mapping[str, object] | None = None
+) -> bytes:
+    """Build a response that carries an error."""
+    return pack([RESPONSE, ident, error_map(code, message, details), None])
+
+
+def notification(method: str, params: Iterable[object]) -> bytes:
+    """Build a notification."""
+    return pack([NOTIFICATION, method, list(params)])
+
+
+def canonical(name: str) -> str:
+    """Give the canonical form of a name as the wire's lookups take it: ``x`` stands for ``x@``."""
+    return name if "@" in name else name + "@"
+
+
+def uint_size(value: int) -> int:
+    """Tell how many bytes msgpack takes for a non-negative integer, packed at its shortest."""
+    return 1 if value < 0x80 else 2 if value < 0x100 else 3 if value < 0x10000 else (
+        5 if value < 0x100000000 else 9
+    )  # fmt: skip
