@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 from collections.abc import Callable
 from typing import Protocol
 
@@ -18,6 +17,7 @@ from resolverd.cards.snapshot import Diff, Snapshot
 from resolverd.errors import CardError
 from resolverd.serving.arguments import check, known, maybe
 from resolverd.serving.call import Call
+from resolverd.serving.lookups import matches
 
 
 class Catalogue(Protocol):
@@ -104,7 +104,7 @@ class CardRequests:
         try:
             return resolve(index, name, environments(env or self.environment), self._codec)
         except CardError as error:
-            raise RequestError(str(error), code="bad-card") from error
+            raise RequestError(str(error), code="bad-request") from error
 
 
 def not_found(name: str, snapshot: Snapshot) -> AssetNotFoundError:
@@ -122,7 +122,7 @@ def _list(snapshot: Snapshot, glob: str | None, kind: str | None) -> list[dict[s
     cards = snapshot.index.cards
     shown = []
     for name in sorted(cards):
-        if glob is not None and not fnmatch.fnmatchcase(name.removesuffix("@"), glob):
+        if not matches(name, glob):
             continue
         found = kinds(snapshot.index, name)
         if kind is None or kind in found:
@@ -158,9 +158,7 @@ def _origin(card: Card) -> dict[str, object]:
 
 def _event(snapshot: Snapshot, diff: Diff, glob: str | None) -> dict[str, object] | None:
     def matching(names: tuple[str, ...]) -> list[str]:
-        if glob is None:
-            return list(names)
-        return [n for n in names if fnmatch.fnmatchcase(n.removesuffix("@"), glob)]
+        return [name for name in names if matches(name, glob)]
 
     groups = {
         "added": matching(diff.added),

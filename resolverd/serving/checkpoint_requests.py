@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import anyio
@@ -41,7 +43,9 @@ class Ready(Protocol):
 
 
 class Fetcher(Protocol):
-    """What these requests need of the checkpoint engine; raises ``ResolverdError``."""
+    """What these requests need of the checkpoint engine; raises the client's errors."""
+
+    cache_dir: str
 
     async def ensure(
         self, asset: Asset, *, refresh: bool, progress: Callable[[Mapping[str, Any]], None] | None
@@ -51,7 +55,7 @@ class Fetcher(Protocol):
     async def find(self, asset: Asset) -> Ready | None:
         """Give what is on disk, without fetching."""
 
-    async def lease(self, ready: Ready) -> int | None:
+    async def lease(self, ready: Ready) -> int:
         """Open a descriptor that keeps the object from eviction while it is open."""
 
     async def verify(self, assets: Sequence[Asset] | None) -> list[dict[str, object]]:
@@ -100,7 +104,7 @@ class CheckpointRequests:
         """Answer where the verified file is, fetching it if it is missing."""
         asked = _options(options)
         asset = (await self._read(target))[0]
-        return _shown(asset, await self._ensure(call, asset, asked))
+        return self._located(asset, await self._ensure(call, asset, asked))
 
     async def lease(self, call: Call, target: object, options: object = None) -> object:
         """Like path, with the descriptor that keeps the object from eviction."""
@@ -108,7 +112,7 @@ class CheckpointRequests:
         asset = (await self._read(target))[0]
         ready = await self._ensure(call, asset, asked)
         fd = await self._fetcher.lease(ready)
-        return Reply(_shown(asset, ready), [] if fd is None else [fd])
+        return Reply(self._located(asset, ready), (fd,))
 
     async def verify(self, call: Call, options: object = None) -> object:
         """Hash cached objects again: those of the names, or all of them."""
@@ -120,6 +124,11 @@ class CheckpointRequests:
         for name in check(asked.get("names"), list, "names"):
             assets += await self._read({"name": name})
         return await self._fetcher.verify(assets)
+
+    def _located(self, asset: Asset, ready: Ready) -> dict[str, object]:
+        """Tell also what lets a client in another mount namespace see that it has no such file."""
+        inode = os.stat(ready.path).st_ino
+        return {**_shown(asset, ready), "inode": inode, "cache": self._fetcher.cache_dir}
 
     async def _read(self, target: object) -> list[Asset]:
         return read(target, self._resolve)
@@ -154,9 +163,8 @@ class CheckpointRequests:
         if not options.wait:
             if ready := await self._fetcher.find(asset):
                 return ready
-            raise FetchError(
-                f"{asset.uri} is not on this node's disk. Prefetch it, or wait for it."
-            )
+            self._fetcher.start(asset, refresh=options.refresh)
+            raise FetchError(f"{asset.uri} is not on this node's disk yet; it is being fetched.")
 
         def progress(event: Mapping[str, Any]) -> None:
             call.notify("progress", [call.id, {"name": asset.name, "field": asset.field, **event}])
@@ -186,7 +194,7 @@ def _shown(asset: Asset, ready: Ready | None) -> dict[str, object]:
         "field": asset.field,
         "kind": asset.kind,
         "uri": asset.uri,
-        "path": None if ready is None else ready.path,
+        "path": None if ready is None else Path(ready.path),
         "key": None if ready is None else ready.key,
         "size": None if ready is None else ready.size,
         "digest": None if ready is None else ready.digest,

@@ -46,11 +46,12 @@ def read(target: object, resolve: Resolve) -> list[Asset]:
     """Work out what a target of the wire means.
 
     Args:
-        target: ``{name, field?, env?}`` or ``{uri, kind?, checksum?}``.
+        target: ``{name, field?, kind?, env?}`` or ``{uri, kind?, checksum?}``.
         resolve: Gives the merged fields of a name in an environment; raises if there is none.
 
     Returns:
-        At least one asset: the named field, or each of ``FIELDS`` that the card has.
+        At least one asset: the named field, or those of ``FIELDS`` that the card has (with a kind:
+        that kind's field alone).
 
     Raises:
         AssetNotFoundError: For a field that the card lacks.
@@ -59,34 +60,32 @@ def read(target: object, resolve: Resolve) -> list[Asset]:
     asked = check(target, dict, "target")
     if "uri" in asked:
         return [_from_uri(asked)]
-    known(asked, ("name", "field", "env"), "a target with a name")
+    known(asked, ("name", "field", "kind", "env"), "a target with a name")
     name = check(asked.get("name"), str, "name")
     field = maybe(asked.get("field"), str, "field")
     found = resolve(name, maybe(asked.get("env"), str, "env"))
-    fields = [field] if field else [key for key in FIELDS if isinstance(found.fields.get(key), str)]
+    fields = [field] if field else _fields(found, _kind(asked.get("kind")))
     if not fields:
         raise AssetNotFoundError(
             f"{name} has nothing to fetch: none of {', '.join(FIELDS)}. Name another field."
         )
-    return [_from_card(name, key, found, alone=field is None) for key in fields]
+    return [_from_card(name, key, found) for key in fields]
 
 
 def _from_uri(asked: Mapping[str, object]) -> Asset:
     known(asked, ("uri", "kind", "checksum"), "a target with a uri")
-    kind = check(asked.get("kind", "model"), str, "kind")
-    if kind not in _KINDS.values():
-        raise RequestError(f"kind must be one of {', '.join(_KINDS.values())}, not {kind!r}.")
     uri = check(asked["uri"], str, "uri")
-    return Asset(cast("Kind", kind), uri, _checksum(asked.get("checksum"), "checksum"))
+    checksum = _checksum(asked.get("checksum"), "checksum")
+    return Asset(_kind(asked.get("kind")) or "model", uri, checksum)
 
 
-def _from_card(name: str, field: str, found: Resolution, *, alone: bool) -> Asset:
+def _from_card(name: str, field: str, found: Resolution) -> Asset:
     if field not in found.fields:
         raise AssetNotFoundError(f"{name} has no field {field!r}.")
     try:
         uri = source_uri(found, field)
     except CardError as error:
-        raise RequestError(str(error), code="bad-card") from error
+        raise RequestError(str(error), code="bad-request") from error
     key = f"{field}_checksum"
     if key not in found.fields and field == _first(found):
         key = "checksum"
@@ -101,9 +100,22 @@ def _from_card(name: str, field: str, found: Resolution, *, alone: bool) -> Asse
     )
 
 
+def _kind(value: object) -> Kind | None:
+    kind = maybe(value, str, "kind")
+    if kind is not None and kind not in _KINDS.values():
+        raise RequestError(f"kind must be one of {', '.join(_KINDS.values())}, not {kind!r}.")
+    return cast("Kind | None", kind)
+
+
+def _fields(found: Resolution, kind: Kind | None) -> list[str]:
+    """Fields that hold something to fetch; `true`, say, only tells that there is a tokenizer."""
+    wanted = [key for key in FIELDS if kind is None or _KINDS[key] == kind]
+    return [key for key in wanted if isinstance(found.fields.get(key), str)]
+
+
 def _first(found: Resolution) -> str | None:
     """``checksum:`` without a field's name speaks of the card's main file."""
-    return next((key for key in FIELDS if isinstance(found.fields.get(key), str)), None)
+    return next(iter(_fields(found, None)), None)
 
 
 def _checksum(value: object, what: str) -> str | Mapping[str, str] | None:
