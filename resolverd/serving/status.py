@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -32,7 +32,7 @@ class Sources:
 
     catalogue: Catalogue
     watching: Callable[[], Mapping[str, Mapping[str, Any]]]
-    checkpoints: Callable[[], Mapping[str, Any]]
+    checkpoints: Callable[[], Awaitable[Mapping[str, Any]]]
     clients: Callable[[], int]
     identity: Mapping[str, Any]
     warnings: Callable[[], list[str]]
@@ -66,7 +66,7 @@ class StatusRequest:
             "problems": [_problem(problem) for problem in found[:MOST_PROBLEMS]],
             "warnings": sources.warnings(),
             "clients": sources.clients(),
-            "checkpoints": dict(sources.checkpoints()),
+            "checkpoints": dict(await sources.checkpoints()),
         }
 
 

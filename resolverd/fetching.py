@@ -1,0 +1,135 @@
+"""Joins the requests of clients to the checkpoint engine: types and errors of one, the other's."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Any, cast
+
+import anyio
+import anyio.abc
+import anyio.to_thread
+from resolverd_client.errors import FetchError, RequestError, VerificationError
+
+from resolverd.checkpoints import faults
+from resolverd.checkpoints.service import Checkpoints, Progress, Published
+from resolverd.checkpoints.target import Wanted
+from resolverd.errors import CacheError, SourceError
+from resolverd.serving.checkpoint_requests import Ready
+from resolverd.serving.targets import Asset
+
+log = logging.getLogger(__name__)
+
+MOST_WAITING = 1000
+"""Background fetches at a time; more are refused."""
+
+
+class Fetching:
+    """The engine as the requests see it.
+
+    Args:
+        engine: The engine.
+        cache_dir: Where it keeps its objects.
+    """
+
+    def __init__(self, engine: Checkpoints, cache_dir: str) -> None:
+        self.cache_dir = cache_dir
+        self._engine = engine
+        self._tasks: anyio.abc.TaskGroup | None = None
+        self._background: set[object] = set()
+
+    async def run(self) -> None:
+        """Own the background fetches, until cancelled."""
+        async with anyio.create_task_group() as self._tasks:
+            await anyio.sleep_forever()
+
+    async def ensure(
+        self, asset: Asset, *, refresh: bool, progress: Callable[[Mapping[str, Any]], None] | None
+    ) -> Ready:
+        """Have the asset on disk, verified; joins a download that is under way."""
+
+        def tell(event: Progress) -> None:
+            if progress is not None:
+                progress(asdict(event))
+
+        with _translated():
+            return await self._engine.ensure(_wanted(asset), refresh=refresh, progress=tell)
+
+    async def find(self, asset: Asset) -> Ready | None:
+        """Give what is on disk, without fetching."""
+        with _translated():
+            return await anyio.to_thread.run_sync(self._engine.find, _wanted(asset))
+
+    async def lease(self, ready: Ready) -> int:
+        """Open a descriptor that keeps the object from eviction while it is open."""
+        with _translated():
+            return await anyio.to_thread.run_sync(self._engine.lease, cast("Published", ready))
+
+    async def verify(self, assets: Sequence[Asset] | None) -> list[dict[str, object]]:
+        """Hash again what is cached of the assets, or everything."""
+        with _translated():
+            if assets is None:
+                return [asdict(verdict) for verdict in await self._engine.verify()]
+            return [
+                {"name": asset.name, "field": asset.field, **asdict(verdict)}
+                for asset in assets
+                for verdict in await self._engine.verify(_wanted(asset))
+            ]
+
+    def start(self, asset: Asset, *, refresh: bool) -> None:
+        """Have the asset fetched in the background.
+
+        Raises:
+            RequestError: Too much is being fetched in the background.
+        """
+        wanted = _wanted(asset)
+        if self._tasks is None or wanted.identity in self._background:
+            return
+        if len(self._background) >= MOST_WAITING:
+            raise RequestError(
+                f"{MOST_WAITING} fetches wait in the background already; wait for some of them."
+            )
+        self._background.add(wanted.identity)
+        self._tasks.start_soon(self._fetch, wanted, refresh)
+
+    async def status(self) -> dict[str, Any]:
+        """Tell the state of the cache and of the downloads."""
+        return await anyio.to_thread.run_sync(self._status)
+
+    def _status(self) -> dict[str, Any]:
+        return {**self._engine.status(), "dir": self.cache_dir, "free_bytes": _room(self.cache_dir)}
+
+    async def _fetch(self, wanted: Wanted, refresh: bool) -> None:
+        try:
+            await self._engine.ensure(wanted, refresh=refresh)
+        except (SourceError, CacheError) as error:
+            log.warning("prefetch of %s failed: %s", wanted.shown, error)
+        finally:
+            self._background.discard(wanted.identity)
+
+
+def _room(folder: str) -> int | None:
+    try:
+        return shutil.disk_usage(folder).free
+    except OSError:
+        return None
+
+
+def _wanted(asset: Asset) -> Wanted:
+    return Wanted(asset.kind, asset.uri, asset.checksum, asset.localise)
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Give the engine's errors the codes of the wire."""
+    try:
+        yield
+    except faults.VerificationError as error:
+        raise VerificationError(str(error)) from error
+    except faults.Denied as error:
+        raise RequestError(str(error), code="denied") from error
+    except (SourceError, CacheError) as error:
+        raise FetchError(str(error)) from error
