@@ -17,6 +17,7 @@ _SEPARATOR = re.compile(r"^---(?=[ \n]|\Z)", re.MULTILINE)
 _DIRECTIVE = re.compile(r"^%", re.MULTILINE)
 # What may move the column at which ruamel.yaml believes a line to begin.
 _UNSPLITTABLE = re.compile("^%|[\x85\u2028\u2029\ufeff]", re.MULTILINE)
+_BLOCK_MARK = re.compile("[|>]")
 _UNDECODED = re.compile("[\udc80-\udcff]")
 
 
@@ -55,12 +56,33 @@ def _decode(data: bytes) -> str:
 
 
 def _read_slowly(text: str) -> list[Document | Fault]:
-    if not _UNSPLITTABLE.search(text):
+    if _is_splittable(text):
         return _read_parts(text)
     found = _read_whole(text)
     if found and isinstance(found[-1], Fault) and not _DIRECTIVE.search(text):
         return _read_parts(text)
     return found
+
+
+def _is_splittable(text: str) -> bool:
+    """Whether each ``---`` line surely ends a document.
+
+    ruamel.yaml takes one for text when it follows the header of a block scalar that is a whole
+    document.
+    """
+    if _UNSPLITTABLE.search(text):
+        return False
+    return not any(
+        _BLOCK_MARK.search(_last_line(text, separator.start()))
+        for separator in _SEPARATOR.finditer(text)
+    )
+
+
+def _last_line(text: str, end: int) -> str:
+    """Give the last line before ``end`` that is not blank."""
+    while end > 0 and text[end - 1] in " \n":
+        end -= 1
+    return text[text.rfind("\n", 0, end) + 1 : end]
 
 
 def _read_whole(text: str) -> list[Document | Fault]:

@@ -65,7 +65,7 @@ def test_an_empty_file_holds_no_card_and_no_problem():
             "- name: a",
             "not-a-mapping",
             None,
-            "expected to be of type `dict`, but is of type `list`",
+            "of type `dict`, but is of type `list`",
         ),
         ("a", "not-a-mapping", None, "but is of type `str`"),
         ("---", "not-a-mapping", None, "but is of type `NoneType`"),
