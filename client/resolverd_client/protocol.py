@@ -12,7 +12,7 @@ import os
 import struct
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
-from functools import partial
+from functools import lru_cache, partial
 
 import msgpack  # type: ignore[import-untyped]
 
@@ -115,8 +115,9 @@ def _unpack_path(data: bytes) -> Path:
     # pathlib costs milliseconds to import: the first card pays, not the import of the client.
     from pathlib import Path  # noqa: PLC0415
 
-    _DECODERS[PATH] = lambda raw: Path(os.fsdecode(raw))
-    return Path(os.fsdecode(data))
+    # Paths are immutable, few (folders of cards), and cost more to make than the rest of a card.
+    _DECODERS[PATH] = decode = lru_cache(4096)(lambda raw: Path(os.fsdecode(raw)))
+    return decode(data)
 
 
 def _unpack_date(data: bytes) -> datetime.date:

@@ -7,13 +7,14 @@ from contextlib import contextmanager
 from typing import Any
 
 import click
-from resolverd_client import Client
+from resolverd_client import Client, ResolverdError
 
 from resolverd.ctl import output
 from resolverd.ctl.cards import KINDS
 from resolverd.ctl.command import FAILED, NO_SUCH_ASSET, USAGE, Settings, command
 
 Event = dict[str, Any]
+Progress = Callable[[Event], None]
 
 
 @click.command()
@@ -40,12 +41,23 @@ def prefetch(
     if not wanted:
         output.complain(f"no asset matches {' '.join(targets)}")
         return NO_SUCH_ASSET
+    how = {"wait": not no_wait, "timeout": timeout, "refresh": refresh}
     with _progress(settings) as progress:
-        results = client.prefetch(
-            wanted, field=field, kind=kind, wait=not no_wait, timeout=timeout,
-            refresh=refresh, progress=progress,
-        )  # fmt: skip
+        results = _prefetch(client, wanted, {"field": field, "kind": kind, **how}, progress)
     return _summarise(settings, results)
+
+
+def _prefetch(
+    client: Client, wanted: list[str], options: dict[str, Any], progress: Progress | None
+) -> list[Event]:
+    """Prefetch and give every target's result, those that failed among them."""
+    try:
+        return list(client.prefetch(wanted, progress=progress, **options))
+    except ResolverdError as error:
+        if "results" not in error.details:
+            raise
+        results: Any = error.details["results"]
+        return list(results)
 
 
 def _expand(client: Client, targets: tuple[str, ...], kind: str | None) -> list[str]:
@@ -89,7 +101,7 @@ def _told(result: Event) -> str:
 
 
 @contextmanager
-def _progress(settings: Settings) -> Iterator[Callable[[Event], None] | None]:
+def _progress(settings: Settings) -> Iterator[Progress | None]:
     """Show one live bar a download on a terminal; with ``--json`` or a pipe nothing moves."""
     if settings.json or not output.terminal():
         yield None
@@ -150,8 +162,8 @@ def verify(settings: Settings, names: tuple[str, ...], *, everything: bool) -> i
         output.print_json(verdicts)
     else:
         output.table(
-            ("object", "verdict", "trust", "uri"),
-            [(v["key"], "ok" if v["ok"] else v["reason"], v["trust"], v["uri"]) for v in verdicts],
+            ("object", "verdict", "uri"),
+            [(v["key"], "ok" if v["ok"] else v["reason"], v["uri"]) for v in verdicts],
         )
         bad = sum(not verdict["ok"] for verdict in verdicts)
         output.line(f"{len(verdicts)} verified, {bad} damaged")

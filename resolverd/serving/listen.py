@@ -152,7 +152,7 @@ def from_systemd(environ: MutableMapping[str, str]) -> Listener | None:
         return None
     if count != "1":
         raise ConfigError(f"systemd passes {count} sockets, resolverd takes one: mend its unit")
-    os.set_inheritable(_FIRST_FD, False)  # noqa: FBT003
+    os.set_inheritable(_FIRST_FD, False)
     sock = socket.socket(fileno=_FIRST_FD)
     if (
         sock.family != socket.AF_UNIX

@@ -147,9 +147,11 @@ class Follower:
     def _schedule(self, took: float, cost: float) -> None:
         """Only work in vain sets the pace: what a scan read has to be read once anyway."""
         settings, polled = self._settings, self._tracked.polled is not None
-        rest = max(settings.scan_interval, self._tracked.stat_cost / settings.scan_share)
+        rest = self._tracked.stat_cost / settings.scan_share
         if polled:
             rest = max(settings.poll_interval, rest, _POLLED_REST * took)
+        else:
+            rest = max(settings.scan_interval, rest)
         self._next_scan = time.monotonic() + rest
         self._line = replace(
             self._line,

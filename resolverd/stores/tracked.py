@@ -11,6 +11,7 @@ import errno
 import os
 import stat
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from resolverd.cards.file import FileRead, Stamp, StoreChange
@@ -23,6 +24,7 @@ from .scan import Identity, Listing, is_card_name, stamp_of, walk
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from resolverd.cards.file import RootState
     from resolverd.cards.store import Store
 
     from .settings import WatchSettings
@@ -98,14 +100,10 @@ class TrackedStore:
             if resolve(self.store).identity == root.identity:
                 break
         self.stat_cost = time.thread_time() - start
-        if self._is_empty_mount(root, listing):
-            reason = (
-                f"{root.paths[0]} is empty and on another file system than before: not mounted?"
-            )
-            return self._untrusted(Root("empty-mount", reason, names=root.names))
-        if root.paths and root.paths[0] in listing.unreadable:
-            reason = f"{root.paths[0]} can't be listed: {listing.unreadable[root.paths[0]]}"
-            return self._untrusted(Root("error", reason, names=root.names))
+        fault = self._fault(root, listing)
+        if fault is not None:
+            state, reason = fault
+            return self._untrusted(replace(root, state=state, reason=reason), listing)
         return self._compare(root, listing, seconds_ago)
 
     def look(self, paths: Iterable[str]) -> StoreChange | None:
@@ -230,15 +228,23 @@ class TrackedStore:
         whole.unreadable.update(portion.unreadable)
         whole.linked |= portion.linked
 
-    def _is_empty_mount(self, root: Root, listing: Listing) -> bool:
-        if listing.files or listing.unreadable or len(listing.directories) > 1:
-            return False
-        return bool(self.files) and self._device is not None and self._device != root.device
+    def _fault(self, root: Root, listing: Listing) -> tuple[RootState, str] | None:
+        """Why a root that is there can't be trusted."""
+        place = root.paths[0]
+        if place in listing.unreadable:
+            return "error", f"{place} can't be listed: {listing.unreadable[place]}"
+        empty = not listing.files and not listing.unreadable and len(listing.directories) <= 1
+        moved = self._device is not None and self._device != root.device
+        if empty and moved and self.files:
+            reason = f"{place} is empty and on another file system than before: is it mounted?"
+            return "empty-mount", reason
+        return None
 
-    def _untrusted(self, root: Root) -> StoreChange | None:
-        self.layout += bool(self.directories) or self.root.names != root.names
+    def _untrusted(self, root: Root, listing: Listing | None = None) -> StoreChange | None:
+        directories = listing.directories if listing is not None else {}
+        self.layout += self.directories != directories or self.root.names != root.names
         self.root, self._good = root, None
-        self.directories, self.unsettled = {}, {}
+        self.directories, self.unsettled = directories, {}
         saying = (root.state, root.reason)
         if self._said == saying:
             return None

@@ -70,9 +70,12 @@ def line_of(refusal):
 
 
 def words_of(refusal):
-    """What fairseq2 says about a fault of the text, without the places and the links to manuals."""
-    said = refusal[-1][1].split("\n\n")[0].splitlines()
-    return [line for line in said if not re.match(r'\s*(in "|\(line: \d|\^)', line)]
+    """What fairseq2 says about a fault of the text, without places and later advice."""
+    said = re.split(r'^  in ".*$|^(?: *\^| {4}.*).*$', refusal[-1][1], flags=re.MULTILINE)
+    words = said if len(said) == 1 else said[:-1]
+    lines = [line.strip() for part in words for line in part.splitlines()]
+    # Of a document that is cut off: resolverd reads each one by itself.
+    return [line.replace("document separator", "end of stream") for line in lines]
 
 
 def cards_of(parsed):

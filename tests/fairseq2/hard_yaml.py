@@ -1,4 +1,4 @@
-"""Generated files of cards, built from everything that YAML libraries are known to disagree about."""
+"""Generated files of cards, made of all that YAML libraries are known to disagree about."""
 
 from __future__ import annotations
 
@@ -64,12 +64,14 @@ _words = st.text(_characters, max_size=12)
 
 _escapes = st.sampled_from(
     ["\\n", "\\t", "\\0", "\\x41", "\\u263a", "\\U0001f600", "\\N", "\\_", "\\L", "\\P", "\\e",
-     "\\/", '\\"', "\\\\", "\\ ", "\\\n   ", "\\ud800", "\\ud83d\\ude00", "\\q", "\\x4", "\\U00110000"]
+     "\\/", '\\"', "\\\\", "\\ ", "\\\n   ", "\\ud800", "\\ud83d\\ude00",
+     "\\q", "\\x4", "\\U00110000"]
 )  # fmt: skip
-_tags = st.sampled_from(
-    "! !!str !!int !!float !!bool !!null !!binary !!timestamp !!set !!omap !!pairs !!seq !!map "
-    "!!merge !!value !local !!unknown !<tag:yaml.org,2002:str> !e!x !!python/tuple !%41 !!%73tr".split()  # noqa: SIM905 - as above
-)
+_tags = st.sampled_from([
+    "!", "!!str", "!!int", "!!float", "!!bool", "!!null", "!!binary", "!!timestamp", "!!set",
+    "!!omap", "!!pairs", "!!seq", "!!map", "!!merge", "!!value", "!local", "!!unknown", "!e!x",
+    "!!python/tuple", "!<tag:yaml.org,2002:str>", "!%41", "!!%73tr",
+])  # fmt: skip
 _anchors = st.sampled_from(["&a", "&b", "&c"])
 _aliases = st.sampled_from(["*a", "*b", "*c", "*d"])
 _headers = st.builds(
@@ -134,9 +136,9 @@ flow = _named(
 _key = _named(st.one_of(
     st.sampled_from(["a", "b", "checkpoint", "base", "name", "x y", "é", "\U0001f600"]),
     st.sampled_from(["a", "b", "c", "d", "e", "f", "g", "h", "i"]),
-    st.sampled_from(["1", "1.0", "true", "~", "null", "2001-12-14", "''", "'1'", "<<", "? z", "? [1, 2]",
-                     "=", "!!str 1", "&k k", "*a ", "0", "false", "-0.0", ".nan", "? {a: 1}", "[1]",
-                     "12:30:45" ]),
+    st.sampled_from(["1", "1.0", "true", "~", "null", "2001-12-14", "''", "'1'", "<<", "? z",
+                     "? [1, 2]", "=", "!!str 1", "&k k", "*a ", "0", "false", "-0.0", ".nan",
+                     "? {a: 1}", "[1]", "12:30:45"]),
     _scalar,
 ))  # fmt: skip
 
@@ -264,7 +266,7 @@ _openings = st.sampled_from(
     + ["---\n", "# c\n", "\ufeff", "\n\n", "%YAML 1.1\n---\n", "%YAML 1.2\n---\n",
        "%YAML 1.3\n---\n",
        "%YAML 2.0\n---\n", "%TAG !e! tag:yaml.org,2002:\n---\n", "%FOO bar\n---\n",
-       "%YAML 1.1\n%YAML 1.1\n---\n" ]
+       "%YAML 1.1\n%YAML 1.1\n---\n"]
 )  # fmt: skip
 _closings = st.sampled_from(
     [""] * 20 + ["---\n", "...\n", "# c", "\n\n", "--- # c\n", "...\n...\n", "x"]

@@ -1,0 +1,104 @@
+"""One running job of the worker, as seen by the code that does it: whether to stop, how to wait,
+where to tell progress.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Literal
+
+from resolverd.checkpoints.faults import Cancelled
+
+Step = Literal["connecting", "fetching", "retrying", "verifying", "unpacking", "publishing"]
+Tell = Callable[[Step, int, "int | None", float], None]
+
+_TELL_EVERY = 0.1
+_RATE_OVER = 3.0
+
+
+class Job:
+    """Shared by the threads of one download."""
+
+    def __init__(self, tell: Tell, clock: Callable[[], float] = time.monotonic) -> None:
+        self._tell = tell
+        self._clock = clock
+        self._stop = threading.Event()
+        self._aborts: set[Callable[[], None]] = set()
+        self._lock = threading.Lock()
+        self._step: Step = "connecting"
+        self._done = 0
+        self._total: int | None = None
+        self._told = -1.0
+        self._marks: list[tuple[float, int]] = []
+
+    def stop(self) -> None:
+        """Ask every thread of the job to end."""
+        self._stop.set()
+        with self._lock:
+            aborts = tuple(self._aborts)
+        for abort in aborts:
+            abort()
+
+    @contextlib.contextmanager
+    def stopping(self, abort: Callable[[], None]) -> Iterator[None]:
+        """While in the block, :meth:`stop` also calls ``abort``, from its own thread."""
+        with self._lock:
+            self._aborts.add(abort)
+        try:
+            self.check()
+            yield
+        finally:
+            with self._lock:
+                self._aborts.discard(abort)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the job is to end."""
+        return self._stop.is_set()
+
+    def check(self) -> None:
+        """Raise :class:`Cancelled` when the job is to end."""
+        if self._stop.is_set():
+            raise Cancelled
+
+    def wait(self, seconds: float) -> None:
+        """Sleep, unless the job is to end."""
+        if self._stop.wait(seconds):
+            raise Cancelled
+
+    def enter(self, step: Step) -> None:
+        """Tell at once what is being done now."""
+        with self._lock:
+            changed, self._step = self._step != step, step
+        if changed:
+            self._told = -1.0
+            self.tell()
+
+    def expect(self, done: int, total: int | None) -> None:
+        """Set how much there is, and how much of it is there already."""
+        with self._lock:
+            self._done, self._total, self._marks = done, total, []
+        self.tell()
+
+    def advance(self, count: int) -> None:
+        """Count bytes that were fetched just now."""
+        with self._lock:
+            self._done += count
+        self.tell()
+
+    def tell(self) -> None:
+        """Send progress on, not more often than people can read."""
+        now = self._clock()
+        if now - self._told < _TELL_EVERY:
+            return
+        with self._lock:
+            self._told = now
+            self._marks.append((now, self._done))
+            while now - self._marks[0][0] > _RATE_OVER:
+                self._marks.pop(0)
+            (began, first), seen = self._marks[0], (self._step, self._done, self._total)
+        rate = (seen[1] - first) / (now - began) if now > began else 0.0
+        self._tell(*seen, rate)

@@ -1,0 +1,50 @@
+"""What bounds a download; frozen, sent to the worker when it starts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+MIB = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Settings of the engine.
+
+    Attributes:
+        concurrency: Downloads at a time.
+        connections: Connections for one large file.
+        part_bytes: A file is fetched in parallel in parts of this size.
+        attempts: Tries without progress before a download is given up.
+        stall_timeout: Seconds without a byte after which a connection is given up.
+        connect_timeout: Seconds for a connection to be made.
+        backoff: Seconds before the second try, doubled for each further one.
+        backoff_most: Upper bound of that.
+        retry_after_most: A server that asks to wait longer than this is not waited for.
+        redirects: Redirects followed for one request.
+        journal_bytes: Bytes after which what was fetched is made durable and journalled.
+        journal_seconds: The same, in seconds.
+        min_free_bytes: Room that a download must leave on the file system.
+        archive_ratio: An archive may unpack to this many times its size (and 64 MiB more).
+        archive_files: Files an archive may hold.
+        partial_days: Partial downloads that nobody resumed for so long are removed.
+        quarantine_most: Quarantined files kept.
+    """
+
+    concurrency: int = 4
+    connections: int = 4
+    part_bytes: int = 64 * MIB
+    attempts: int = 8
+    stall_timeout: float = 30.0
+    connect_timeout: float = 10.0
+    backoff: float = 0.5
+    backoff_most: float = 30.0
+    retry_after_most: float = 300.0
+    redirects: int = 10
+    journal_bytes: int = 64 * MIB
+    journal_seconds: float = 1.0
+    min_free_bytes: int = 1 << 30
+    archive_ratio: int = 200
+    archive_files: int = 1_000_000
+    partial_days: float = 7.0
+    quarantine_most: int = 3

@@ -1,0 +1,184 @@
+"""The daemon's end of the worker: keeps one alive, and carries calls to it.
+
+A worker that dies is started again, after a growing pause; calls under way are made again, because
+the journals make a repetition cheap. A call that outlives several workers is the cause, and fails.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import anyio
+import anyio.abc
+
+from resolverd.checkpoints import faults, wire
+from resolverd.errors import CacheError
+
+logger = logging.getLogger("resolverd.checkpoints")
+
+_DEATHS_MOST = 5
+_PAUSE_MOST = 5.0
+_LIVED_LONG = 10.0
+_CANCEL_WAIT = 10.0
+
+
+@dataclass(eq=False, slots=True)
+class _Call:
+    number: int
+    progress: Callable[[dict[str, Any]], None]
+    ended: anyio.Event = field(default_factory=anyio.Event)
+    event: str = "died"
+    result: dict[str, Any] = field(default_factory=dict)
+
+
+class Link:
+    """One worker process at a time, for as long as :meth:`run` runs."""
+
+    def __init__(self, configuration: dict[str, Any]) -> None:
+        self._configuration = configuration
+        self._numbers = itertools.count(1)
+        self._calls: dict[int, _Call] = {}
+        self._sock: socket.socket | None = None
+        self._sending = anyio.Lock()
+        self._up = anyio.Event()
+        self._closed = False
+        self.pid: int | None = None
+        self.restarts = -1
+
+    def __repr__(self) -> str:
+        return f"<Link pid={self.pid} restarts={self.restarts} calls={len(self._calls)}>"
+
+    async def run(self) -> None:
+        """Keep a worker running until cancelled."""
+        short_lives = 0
+        try:
+            while True:
+                self.restarts += 1
+                began = anyio.current_time()
+                await self._live()
+                short_lives = 0 if anyio.current_time() - began > _LIVED_LONG else short_lives + 1
+                pause = min(0.05 * 2.0 ** min(short_lives, 10), _PAUSE_MOST)
+                logger.warning("the fetching process has died; a new one starts in %.2f s", pause)
+                await anyio.sleep(pause)
+        finally:
+            self._closed = True
+            self._up.set()
+
+    async def call(
+        self, verb: str, params: dict[str, Any], progress: Callable[[dict[str, Any]], None]
+    ) -> dict[str, Any]:
+        """Have the worker do something.
+
+        Raises:
+            ResolverdError: What the worker says went wrong.
+            CacheError: When it dies of it again and again.
+        """
+        for _ in range(_DEATHS_MOST):
+            await self._up.wait()
+            if self._closed:
+                break
+            call = _Call(next(self._numbers), progress)
+            self._calls[call.number] = call
+            try:
+                await self._send(call.number, verb, params)
+                await call.ended.wait()
+            except OSError:
+                continue  # died just now; run() starts another
+            finally:
+                if not call.ended.is_set():
+                    await self._cancel(call)
+                self._calls.pop(call.number, None)
+            if call.event == "done":
+                return call.result
+            if call.event == "failed":
+                raise faults.of_name(call.result["fault"], call.result["message"])
+        if self._closed:
+            raise CacheError("resolverd is stopping: ask again once it runs.")
+        raise CacheError("the fetching process died several times over this; see the daemon's log.")
+
+    async def _cancel(self, call: _Call) -> None:
+        """Stop the worker's side too, before its place can be taken by another."""
+        with anyio.move_on_after(_CANCEL_WAIT, shield=True):
+            try:
+                await self._send(call.number, "cancel", {})
+                await call.ended.wait()
+            except OSError:
+                return
+
+    async def _live(self) -> None:
+        """One worker's life."""
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        with ours:
+            with theirs:
+                command = [
+                    sys.executable,
+                    "-m",
+                    "resolverd.checkpoints.worker",
+                    str(theirs.fileno()),
+                ]
+                process = await anyio.open_process(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=None,
+                    stderr=None,
+                    pass_fds=[theirs.fileno()],
+                )
+            try:
+                self.pid, self._sock = process.pid, ours
+                await self._send(0, "configure", self._configuration)
+                await self._receive(ours)
+            except OSError as error:
+                logger.debug("the worker's socket broke: %s", error)
+            finally:
+                self.pid, self._sock, self._up = None, None, anyio.Event()
+                self._end_calls()
+                with anyio.CancelScope(shield=True):
+                    if process.returncode is None:
+                        process.kill()
+                    await process.wait()
+
+    async def _receive(self, ours: socket.socket) -> None:
+        decoder = wire.Decoder()
+        while True:
+            await anyio.wait_readable(ours)
+            try:
+                data = ours.recv(1 << 16)
+            except BlockingIOError:
+                continue
+            if not data:
+                return
+            for number, event, params in decoder.feed(data):
+                self._take(number, event, params)
+
+    def _take(self, number: int, event: str, params: dict[str, Any]) -> None:
+        if event == "ready":
+            self._up.set()
+        elif call := self._calls.get(number):
+            if event == "progress":
+                call.progress(params)
+            else:
+                call.event, call.result = event, params
+                call.ended.set()
+
+    def _end_calls(self) -> None:
+        for call in self._calls.values():
+            call.ended.set()
+
+    async def _send(self, number: int, verb: str, params: dict[str, Any]) -> None:
+        async with self._sending:
+            data = memoryview(wire.encode(number, verb, params))
+            while data:
+                if self._sock is None:
+                    raise BrokenPipeError("no worker")
+                try:
+                    data = data[self._sock.send(data) :]
+                except BlockingIOError:
+                    await anyio.wait_writable(self._sock)

@@ -1,0 +1,90 @@
+"""What is known of one object: one JSON document each, and the record of first use.
+
+Plain data and its text form; :mod:`resolverd.checkpoints.disk` puts it in place.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from resolverd.checkpoints import digest
+from resolverd.checkpoints.plan import Trust
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One file of an object: its path in the object, its length, its digests by algorithm."""
+
+    path: str
+    size: int
+    digests: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """One object.
+
+    Attributes:
+        key: Name of the object.
+        asset: Name of the link that fairseq2 follows.
+        uri: Where it came from, without secrets.
+        kind: What it was first wanted for.
+        stamp: The origin's validator for this version; None without one.
+        trust: On whose word it was verified.
+        fetched: What was downloaded: the files themselves, or the archive they were in.
+        files: What the object holds.
+        created: Seconds since the epoch when it was published.
+    """
+
+    key: str
+    asset: str
+    uri: str
+    kind: str
+    stamp: str | None
+    trust: Trust
+    fetched: tuple[Entry, ...]
+    files: tuple[Entry, ...]
+    created: float
+    format: int = field(default=FORMAT)
+
+    @property
+    def size(self) -> int:
+        """Bytes of the object."""
+        return sum(entry.size for entry in self.files)
+
+    @property
+    def digest(self) -> str | None:
+        """Digest of what was fetched (of all files together, when there are several)."""
+        known = [dict(entry.digests) for entry in self.fetched or self.files]
+        if len(known) > 1 and all("sha256" in digests for digests in known):
+            names = [entry.path for entry in self.fetched or self.files]
+            sums = {name: digests["sha256"] for name, digests in zip(names, known, strict=True)}
+            return str(digest.of_many(sums))
+        if len(known) != 1 or not known[0]:
+            return None
+        best = "sha256" if "sha256" in known[0] else min(known[0])
+        return f"{best}:{known[0][best]}"
+
+
+def dump(manifest: Manifest) -> bytes:
+    """The document."""
+    return json.dumps(asdict(manifest), indent=1, ensure_ascii=True).encode() + b"\n"
+
+
+def load(data: bytes) -> Manifest | None:
+    """Read a document; None when it is damaged or of another format."""
+    try:
+        raw: dict[str, Any] = json.loads(data)
+        if raw["format"] != FORMAT:
+            return None
+        fetched, files = (
+            tuple(Entry(**item) for item in raw.pop(key)) for key in ("fetched", "files")
+        )
+        return Manifest(fetched=fetched, files=files, **raw)
+    except (ValueError, TypeError, LookupError, AttributeError):
+        return None

@@ -1,0 +1,120 @@
+"""What is wanted: a URI and what must be true of it. Pure.
+
+Two requests with the same :attr:`Wanted.asset` share one place in the cache, two with the same
+:attr:`Wanted.identity` share one download.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha1
+from typing import Literal
+from urllib.parse import unquote, urlsplit, urlunparse, urlunsplit
+from urllib.parse import urlparse as _urlparse
+
+from resolverd.errors import SourceError
+
+Kind = Literal["model", "tokenizer", "dataset"]
+Checksum = str | Mapping[str, str] | None
+
+_SECRET = re.compile(
+    r"(?i)((?:^|[?&;])[^=&;]*(?:token|sig|secret|password|credential|key)[^=&;]*=)[^&;]*"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """One thing to fetch.
+
+    Attributes:
+        kind: What the files are for; an ``hg://`` repository gives each kind other files.
+        uri: Where they are: a URI, or an absolute path.
+        checksum: What the card says: one digest, or a digest for each file name.
+        localise: Copy a local file into the cache, instead of using it in place.
+    """
+
+    kind: Kind
+    uri: str
+    checksum: Checksum = None
+    localise: bool = False
+
+    @property
+    def asset(self) -> str:
+        """Name below ``assets/``, where fairseq2 0.8.1 looks: 24 hex digits of the URI's SHA-1."""
+        return sha1(
+            self.normal.encode("utf-8", "surrogateescape"), usedforsecurity=False
+        ).hexdigest()[:24]
+
+    @property
+    def normal(self) -> str:
+        """The URI as fairseq2 writes it before hashing; a path as a ``file://`` URI."""
+        if self.uri.startswith("/"):
+            return f"file://{self.uri}"
+        try:
+            return urlunparse(_urlparse(self.uri))
+        except ValueError as error:
+            raise SourceError(f"{self.uri!r} is not a URI: {error}.") from None
+
+    @property
+    def scheme(self) -> str:
+        """The scheme, in lower case; ``file`` for a path; empty for text that is no URI."""
+        head, colon, _ = self.normal.partition(":")
+        return head.lower() if colon else ""
+
+    @property
+    def identity(self) -> tuple[str, tuple[tuple[str, str], ...], bool]:
+        """What makes two requests one download."""
+        return self.asset, frozen(self.checksum), self.localise
+
+    @property
+    def shown(self) -> str:
+        """The URI without what may be secret in it: for logs, manifests and errors."""
+        return shown(self.uri)
+
+    @property
+    def local_path(self) -> str:
+        """Path of a ``file`` source, taken literally as fairseq2 does.
+
+        Raises:
+            SourceError: When the URI names another host.
+        """
+        rest = self.normal[len("file://") :]
+        host, slash, path = rest.partition("/")
+        if host not in {"", "localhost"} or not slash:
+            raise SourceError(f"{self.uri!r} is not a file of this node: write file:///path.")
+        return "/" + path.lstrip("/")
+
+
+def frozen(checksum: Checksum) -> tuple[tuple[str, str], ...]:
+    """A checksum as a hashable value; one digest has the empty file name."""
+    if checksum is None:
+        return ()
+    return (("", checksum),) if isinstance(checksum, str) else tuple(sorted(checksum.items()))
+
+
+def shown(uri: str) -> str:
+    """``uri`` without user, password and the values of parameters that look like secrets."""
+    try:
+        parts = urlsplit(uri)
+    except ValueError:
+        return uri
+    host = parts.netloc.rpartition("@")[2]
+    query = _SECRET.sub(r"\1***", parts.query)
+    return urlunsplit((parts.scheme, host, parts.path, query, "")) if parts.scheme else uri
+
+
+def file_name(url: str, disposition: str | None = None) -> str:
+    """Name of the downloaded file as fairseq2 chooses it, made safe for a directory.
+
+    Args:
+        url: Where the bytes came from, after redirects.
+        disposition: The ``Content-Disposition`` header, which wins.
+    """
+    found = re.search(r'filename="?([^";\n]+)"?', disposition or "")
+    name = found.group(1) if found else unquote(urlsplit(url).path.rpartition("/")[2])
+    name = re.sub(r"[\x00-\x1f\x7f]", "", name.replace("\\", "/").rpartition("/")[2]).strip()
+    while len(name.encode("utf-8", "replace")) > 240:  # NAME_MAX is 255
+        name = name[1:]
+    return name if name not in {"", ".", ".."} else "asset"

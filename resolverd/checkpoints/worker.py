@@ -1,0 +1,171 @@
+"""The process that downloads, hashes and writes: ``python -m resolverd.checkpoints.worker FD``.
+
+It speaks :mod:`resolverd.checkpoints.wire` over the socket FD, runs at nice 19 so that lookups do
+not notice it, is the only writer of its cache, and ends at once when the socket does, that is, when
+the daemon dies. Being killed at any point costs nothing that the journals know of.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from resolverd.checkpoints import disk, faults, wire
+from resolverd.checkpoints.disk import Layout
+from resolverd.checkpoints.faults import Cancelled
+from resolverd.checkpoints.fetch import Engine
+from resolverd.checkpoints.job import Job
+from resolverd.checkpoints.limits import Limits
+from resolverd.checkpoints.manifest import Manifest
+from resolverd.checkpoints.policy import Policy
+from resolverd.checkpoints.target import Wanted
+from resolverd.errors import CacheError, ResolverdError
+
+logger = logging.getLogger("resolverd.checkpoints.worker")
+
+_OWNER_WAIT = 5.0
+
+
+class Worker:
+    """Runs jobs, each in a thread of its own, until the socket ends."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._sending = threading.Lock()
+        self._jobs: dict[int, Job] = {}
+        self._engine: Engine | None = None
+        self._opening = threading.Lock()
+        self._owned: int | None = None
+
+    def run(self) -> None:
+        """Serve the socket to its end."""
+        decoder = wire.Decoder()
+        while data := self._sock.recv(1 << 16):
+            for number, verb, params in decoder.feed(data):
+                self._take(number, verb, params)
+
+    def _take(self, number: int, verb: str, params: dict[str, Any]) -> None:
+        if verb == "configure":
+            policy = Policy(
+                tuple(params["schemes"]),
+                None if params["file_roots"] is None else tuple(params["file_roots"]),
+            )
+            self._engine = Engine(Layout(params["root"]), Limits(**params["limits"]), policy)
+            threading.Thread(target=self._prepare, daemon=True).start()
+        elif verb == "cancel":
+            if job := self._jobs.get(number):
+                threading.Thread(target=job.stop, daemon=True).start()
+        else:
+            job = Job(
+                lambda step, done, total, rate: self._progress(number, step, done, total, rate)
+            )
+            self._jobs[number] = job
+            work = {"fetch": self._fetch, "examine": self._examine, "verify": self._verify}[verb]
+            threading.Thread(
+                target=self._run, args=(number, job, work, params), daemon=True
+            ).start()
+
+    def _prepare(self) -> None:
+        with contextlib.suppress(CacheError):  # told again, to whoever asks for something
+            self._opened()
+        self._send(0, "ready", {"pid": os.getpid()})
+
+    def _opened(self) -> Engine:
+        """The engine, once the cache is ours and clean; tried anew for each job until it is."""
+        engine = self._engine
+        assert engine is not None  # noqa: S101  # the daemon configures first
+        with self._opening:
+            disk.prepare(engine.layout)
+            if self._owned is None:
+                until = time.monotonic() + _OWNER_WAIT  # a worker before us may just be ending
+                while self._owned is None:
+                    try:
+                        self._owned = disk.own(engine.layout)
+                    except CacheError:
+                        if time.monotonic() > until:
+                            raise
+                        time.sleep(0.02)
+                with disk.explained(engine.layout):
+                    disk.sweep(engine.layout, engine.limits, time.time())
+        return engine
+
+    def _run(
+        self,
+        number: int,
+        job: Job,
+        work: Callable[[Engine, Job, dict[str, Any]], dict[str, Any]],
+        params: dict[str, Any],
+    ) -> None:
+        try:
+            self._send(number, "done", work(self._opened(), job, params))
+        except Cancelled:
+            self._send(number, "cancelled", {})
+        except ResolverdError as error:
+            self._send(number, "failed", {"fault": faults.name_of(error), "message": str(error)})
+        except Exception as error:
+            logger.exception("a job broke")
+            text = f"the worker met a fault of its own: {type(error).__name__}: {error}"
+            self._send(number, "failed", {"fault": "CacheError", "message": text})
+        finally:
+            self._jobs.pop(number, None)
+
+    def _fetch(self, engine: Engine, job: Job, params: dict[str, Any]) -> dict[str, Any]:
+        wanted = _wanted(params)
+        manifest = engine.fetch(wanted, job, refresh=params["refresh"], force=params["force"])
+        return _described(manifest, disk.visible_path(engine.layout, manifest))
+
+    def _examine(self, engine: Engine, job: Job, params: dict[str, Any]) -> dict[str, Any]:
+        wanted = _wanted(params)
+        return _described(engine.examine(wanted, job), params["path"])
+
+    def _verify(self, engine: Engine, job: Job, params: dict[str, Any]) -> dict[str, Any]:
+        manifest, found = engine.verify(params["key"], job)
+        return {"uri": manifest.uri if manifest else "", "faults": found}
+
+    def _progress(self, number: int, step: str, done: int, total: int | None, rate: float) -> None:
+        self._send(number, "progress", {"step": step, "done": done, "total": total, "rate": rate})
+
+    def _send(self, number: int, event: str, params: dict[str, Any]) -> None:
+        with self._sending, contextlib.suppress(OSError):  # the daemon is gone: run() ends us
+            self._sock.sendall(wire.encode(number, event, params))
+
+
+def _wanted(params: dict[str, Any]) -> Wanted:
+    return Wanted(params["kind"], params["uri"], params["checksum"], params["localise"])
+
+
+def _described(manifest: Manifest, path: str) -> dict[str, Any]:
+    return {
+        "path": path,
+        "key": manifest.key,
+        "size": manifest.size,
+        "digest": manifest.digest,
+        "trust": manifest.trust,
+        "stamp": manifest.stamp,
+        "files": [entry.path for entry in manifest.files],
+    }
+
+
+def main(argv: list[str]) -> None:
+    """Run the worker on an inherited socket."""
+    os.nice(19)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the daemon's to handle
+    logging.basicConfig(
+        level=logging.WARNING, format="resolverd worker: %(levelname)s: %(message)s"
+    )
+    with contextlib.suppress(ConnectionError):
+        Worker(socket.socket(fileno=int(argv[1]))).run()
+    # Threads may be deep in a read or a sync: nothing of theirs needs an orderly end.
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main(sys.argv)
