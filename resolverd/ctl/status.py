@@ -20,7 +20,9 @@ def status(settings: Settings) -> None:
         return
     _summary(state)
     _stores(state["stores"])
-    _problems(state["problems"])
+    for warning in state["warnings"]:
+        output.heading(f"warning: {warning}", "yellow")
+    _problems(state["problems"], state["problem_count"])
     _downloads(state["checkpoints"])
 
 
@@ -28,7 +30,7 @@ def _summary(state: dict[str, Any]) -> None:
     output.heading(
         f"resolverd {state['version']}, pid {state['pid']}, up {output.span(state['uptime'])}: "
         f"{state['cards']} cards in generation {state['generation']}, "
-        f"{len(state['problems'])} problems, {state['clients']} clients",
+        f"{state['problem_count']} problems, {state['clients']} clients",
         "bold red" if state["problems"] else "bold green",
     )
     output.line(f"socket {state['socket']}")
@@ -57,9 +59,12 @@ def _seen(store: dict[str, Any]) -> str:
     return f"{store['mode']} ({store['why']})" if store["why"] else store["mode"]
 
 
-def _problems(problems: list[dict[str, Any]]) -> None:
+def _problems(problems: list[dict[str, Any]], count: int) -> None:
     for problem in problems:
-        output.heading(f"{problem['severity']}: {problem['text']}", "red")
+        style = "red" if problem["severity"] == "error" else "yellow"
+        output.heading(f"{problem['severity']}: {problem['text']}", style)
+    if count > len(problems):
+        output.heading(f"... and {count - len(problems)} more problems", "red")
 
 
 def _downloads(checkpoints: dict[str, Any]) -> None:

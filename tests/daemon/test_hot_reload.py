@@ -182,7 +182,7 @@ def test_the_watch_limit_costs_speed_and_no_change(request: pytest.FixtureReques
         eventually(lambda: len(client.asset_names) == 120)
         write(node.store / "d119/m.yaml", card("m119", model_arch="b"))
         sees(client, "m119", "b")
-        told = eventually(lambda: client.status()["stores"][0]["why"])
+        (told,) = eventually(lambda: client.status()["warnings"])
         assert "max_user_watches" in told
 
 
