@@ -169,4 +169,5 @@ def _path_uri(resolution: Resolution, field: str, value: str) -> str:
                 "cannot be converted to a URI."
             )
         path = base.joinpath(path)
-    return path.as_uri()
+    uri = path.as_uri()
+    return _uri(uri) or uri  # parsed once more, as fairseq2 does: it matters to paths like //a/b

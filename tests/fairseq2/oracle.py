@@ -23,6 +23,7 @@ from fairseq2.assets import (
     AssetStore,
     FileAssetMetadataLoader,
     PackageAssetMetadataLoader,
+    StandardAssetStore,
     download_manager,
 )
 from fairseq2.composition import _register_library, register_file_assets
@@ -80,7 +81,7 @@ def package(name):
     return attempt(lambda: provided(fresh().resolve(PackageAssetMetadataLoader).load(name)))
 
 
-def cards(paths=(), env=None, names=None, environ=None):
+def cards(paths=(), env=None, names=None, environ=None, only_paths=False):
     """Cards as a job retrieves them: from the package, the well-known stores and ``paths``."""
 
     def retrieve(store, name):
@@ -88,7 +89,7 @@ def cards(paths=(), env=None, names=None, environ=None):
         return card and {"chain": chain(card), "fields": fields(card)}
 
     def answer():
-        store = open_store(paths, env)
+        store = store_of(paths, env) if only_paths else open_store(paths, env)
         wanted = (
             sorted({n.partition("@")[0] for n in store.asset_names}) if names is None else names
         )
@@ -111,6 +112,12 @@ def open_store(paths, env):
     if env is not None:
         container.collection.register_instance(AssetEnvironmentResolver, lambda _: env)
     return container.resolve(AssetStore)
+
+
+def store_of(paths, env):
+    """Without the package and the well-known stores."""
+    loader = fresh().resolve(FileAssetMetadataLoader)
+    return StandardAssetStore([loader.load(Path(path)) for path in paths], default_env=env)
 
 
 def chain(card):
