@@ -59,9 +59,7 @@ def _read_slowly(text: str) -> list[Document | Fault]:
     if _is_splittable(text):
         return _read_parts(text)
     found = _read_whole(text)
-    if found and isinstance(found[-1], Fault) and not _DIRECTIVE.search(text):
-        return _read_parts(text)
-    return found
+    return _read_parts(text) if found and isinstance(found[-1], Fault) else found
 
 
 def _is_splittable(text: str) -> bool:
@@ -115,9 +113,11 @@ def _slow(part: _Part) -> list[Document | Fault]:
 
 
 def _split(text: str) -> Iterator[_Part]:
-    """Cut the text before each ``---``; what is only white space and comments is no document."""
+    """Cut the text before each ``---``; what a directive may rule over stays in one piece."""
     start, line = 0, 1
-    for separator in _SEPARATOR.finditer(text):
+    directive = _DIRECTIVE.search(text)
+    end = len(text) if directive is None else directive.start()
+    for separator in _SEPARATOR.finditer(text, 0, end):
         if separator.start() > start:
             yield _Part(text[start : separator.start()], line)
             line += text.count("\n", start, separator.start())

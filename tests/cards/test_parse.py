@@ -120,8 +120,8 @@ def test_bytes_that_are_not_utf_8_cost_their_document_only():
 
 
 def test_documents_after_a_directive_are_not_guessed_at():
-    parsed = parse("name: a\n...\n%YAML 1.1\n---\nname: b\nx: [\n---\nname: c\n")
-    assert [card.name for card in parsed.cards] == ["a@"]
+    parsed = parse("name: z\n---\nname: a\n...\n%YAML 1.1\n---\nname: b\nx: [\n---\nname: c\n")
+    assert [card.name for card in parsed.cards] == ["z@", "a@"]
     assert [each.code for each in parsed.problems] == ["bad-yaml"]
 
 
