@@ -71,11 +71,14 @@ def line_of(refusal):
 
 def words_of(refusal):
     """What fairseq2 says about a fault of the text, without places and later advice."""
-    said = re.split(r'^  in ".*$|^(?: *\^| {4}.*).*$', refusal[-1][1], flags=re.MULTILINE)
+    said = re.split(r'^  in ".*$', refusal[-1][1], flags=re.MULTILINE)
     words = said if len(said) == 1 else said[:-1]
-    lines = [line.strip() for part in words for line in part.splitlines()]
-    # Of a document that is cut off: resolverd reads each one by itself.
-    return [line.replace("document separator", "end of stream") for line in lines]
+    return [cut_off(line.strip()) for part in words for line in part.splitlines()]
+
+
+def cut_off(text):
+    """``text`` in one wording: resolverd, reading each document by itself, meets an end sooner."""
+    return text.replace("unexpected document separator", "unexpected end of stream")
 
 
 def cards_of(parsed):

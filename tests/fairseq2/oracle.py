@@ -17,6 +17,7 @@ from pathlib import Path
 import huggingface_hub.constants
 from exact import tree
 from fairseq2.assets import (
+    AssetDirectoryAccessor,
     AssetDownloadManager,
     AssetEnvironmentResolver,
     AssetMetadataFileLoader,
@@ -99,10 +100,16 @@ def cards(paths=(), env=None, names=None, environ=None, only_paths=False):
         return attempt(answer)
 
 
-def asset_names(paths=(), environ=None):
-    """Every name of the asset store, as it lists them."""
-    with environment(environ or {}):
-        return attempt(lambda: sorted(open_store(paths, None).asset_names))
+def directories(environ):
+    """Where fairseq2 looks for cards: the system's directory and the user's, if they exist."""
+
+    def find():
+        accessor = fresh().resolve(AssetDirectoryAccessor)
+        found = accessor.maybe_get_system_dir(), accessor.maybe_get_user_dir()
+        return [path and str(path) for path in found]
+
+    with environment(environ):
+        return attempt(find)
 
 
 def open_store(paths, env):
@@ -167,7 +174,7 @@ def environment(changes):
         os.environ.update(before)
 
 
-REQUESTS = {do.__name__: do for do in (files, directory, package, cards, asset_names, download)}
+REQUESTS = {do.__name__: do for do in (files, directory, package, cards, directories, download)}
 
 
 def main():

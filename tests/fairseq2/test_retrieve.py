@@ -21,8 +21,8 @@ pytestmark = pytest.mark.fairseq2
 
 STEMS = ["a", "b", "c", "d"]
 NAMES = [
-    *STEMS, "e", "a@", "a@user", "a@prod", " b ", "b@ prod ", "c@nowhere", "d@dev", "a@x@y", "@",
-    "", "@prod", " @user",
+    *STEMS, "e", "a@", "a@user", "a@prod", " b ", "b@ prod ", "c@nowhere", "d@dev", "a@x@y",
+    "@", "", "@prod", " @user",
 ]  # fmt: skip
 URIS = [
     "a.pt", "dir/a.pt", "./a.pt", "../a.pt", "/abs/a.pt", "", ".", "..", "~/a.pt", "a b", "é", "C:/a",
