@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from hashlib import blake2b
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, cast
@@ -89,42 +90,53 @@ def _store_out(cards: StoreCards) -> list[object]:
 
 def _store_in(row: list[Any]) -> StoreCards:
     store, (state, reason, root, device), files, unreadable = row
-    read = map(_file_in, files)
-    by_path: Mapping[str, CardFile] = {file.path: file for file in read}
-    return StoreCards(Store(*store), state, reason, root, device, by_path, unreadable)
+    known = Store(*store)
+    by_path: Mapping[str, CardFile] = {file[0]: _file_in(file, known.source) for file in files}
+    return StoreCards(known, state, reason, root, device, by_path, unreadable)
 
 
 def _file_out(file: CardFile) -> list[object]:
     stamp = None if file.stamp is None else list(file.stamp)
     cards = [_card_out(card) for card in file.cards]
-    problems = [_problem_out(problem) for problem in file.problems]
+    problems = [[getattr(each, name) for name in Problem.__slots__] for each in file.problems]
     return [file.path, stamp, cards, problems, file.stale]
 
 
-def _file_in(row: list[Any]) -> CardFile:
+def _file_in(row: list[Any], source: str) -> CardFile:
     path, stamp, cards, problems, stale = row
     return CardFile(
         path,
         None if stamp is None else Stamp(*stamp),
-        tuple([_card_in(card) for card in cards]),
+        tuple([_card_in(card, path, source) for card in cards]),
         tuple([Problem(*problem) for problem in problems]),
         stale,
     )
 
 
 def _card_out(card: Card) -> list[object]:
-    row = [getattr(card, name) for name in Card.__slots__]
-    row[_KINDS] = sorted(card.kinds)
-    return row
+    # Not the path and the store: the cards of a file share theirs, in memory too.
+    kinds = ",".join(sorted(card.kinds))
+    facts = [kinds, card.prefetch, card.baseless, card.stale]
+    return [card.name, card.base, card.packed, card.document, card.line, *facts]
 
 
-def _card_in(row: list[Any]) -> Card:
-    row[_KINDS] = frozenset(row[_KINDS])
-    return Card(*row)
+def _card_in(row: list[Any], path: str, source: str) -> Card:
+    name, base, packed, document, line, kinds, prefetch, baseless, stale = row
+    return Card(
+        name,
+        base,
+        packed,
+        path,
+        document,
+        line,
+        source,
+        _kinds(kinds),
+        prefetch,
+        baseless,
+        stale,
+    )
 
 
-def _problem_out(problem: Problem) -> list[object]:
-    return [getattr(problem, name) for name in Problem.__slots__]
-
-
-_KINDS = Card.__slots__.index("kinds")
+@lru_cache(maxsize=64)
+def _kinds(text: str) -> frozenset[str]:
+    return frozenset(text.split(",")) if text else frozenset()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from resolverd.cards import parse_fast
 from resolverd.cards.parse import MAX_PROBLEMS, ParsedFile, parse_file
 from tests.cards.making import SOURCE, exact
 
@@ -145,3 +146,10 @@ def test_the_directory_is_that_of_the_file_whatever_its_characters():
     path = os.fsdecode(b"/cards/\xff/a.yaml")
     (card,) = parse_file(b"name: a\n", path, SOURCE).cards
     assert os.fsencode(card.fields["__base_path__"]) == b"/cards/\xff"
+
+
+def test_without_the_c_parser_the_cards_are_the_same(monkeypatch):
+    text = "name: a\nx: [1, 0o7]\n---\nname: b\nbase: a\n---\nx: [\n---\nname: c\n"
+    fast = parse(text)
+    monkeypatch.setattr(parse_fast, "_Parser", None)
+    assert parse(text) == fast
