@@ -54,7 +54,7 @@ def serve(
 @click.argument("file", type=click.Path(path_type=Path))
 def check_config(file: Path) -> None:
     """Say everything that is wrong with a configuration file; exit 1 if anything is."""
-    from resolverd.config import load  # noqa: PLC0415 -- only this command needs pydantic here
+    from resolverd.config import load  # noqa: PLC0415 -- only this command needs it here
 
     try:
         load(file, os.environ)

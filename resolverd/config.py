@@ -8,12 +8,14 @@ problem at once.
 from __future__ import annotations
 
 import os
+import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_origin
 
-from pydantic import BaseModel, ByteSize, ConfigDict, Field, ValidationError, field_validator
+import msgspec
+from msgspec import Meta
 
 from resolverd.errors import ConfigError
 
@@ -25,14 +27,27 @@ else:
 ENV_PREFIX = "RESOLVERD_"
 SYSTEM_CONFIG = "/etc/resolverd/config.toml"
 
-Scheme = Literal["http", "https", "file"]
+_UNITS = {"": 1, "b": 1, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30, "tib": 1 << 40,
+          "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}  # fmt: skip
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
+class Bytes(int):
+    """A number of bytes, worded as ``10737418240`` or ``"10 GiB"``."""
+
+    @classmethod
+    def read(cls, value: object) -> Bytes:
+        """Read what an operator writes.
+
+        Raises:
+            ValueError: It is no number of bytes.
+        """
+        found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]*)", str(value).strip().lower())
+        if isinstance(value, (bool, float)) or not found or found[2] not in _UNITS:
+            raise ValueError(f"no number of bytes: {value!r}")
+        return cls(float(found[1]) * _UNITS[found[2]])
 
 
-class DaemonSettings(_Table):
+class DaemonSettings(msgspec.Struct, frozen=True):
     """Table ``[daemon]``.
 
     Attributes:
@@ -42,13 +57,20 @@ class DaemonSettings(_Table):
         max_connections: Open client connections in all.
     """
 
-    socket: Path | None = None
-    socket_mode: Annotated[str, Field(pattern=r"^0?[0-7]{3}$")] = "0666"
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
-    max_connections: Annotated[int, Field(ge=1, le=100_000)] = 8192
+    socket: Annotated[Path | None, Meta(description="a path")] = None
+    socket_mode: Annotated[
+        str, Meta(pattern="^0?[0-7]{3}$", description="octal permission bits such as '0660'")
+    ] = "0666"
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"],
+        Meta(description="debug, info, warning or error"),
+    ] = "info"
+    max_connections: Annotated[
+        int, Meta(ge=1, le=100_000, description="an integer from 1 to 100000")
+    ] = 8192
 
 
-class StoreSettings(_Table):
+class StoreSettings(msgspec.Struct, frozen=True):
     """Table ``[stores]``.
 
     Attributes:
@@ -59,25 +81,18 @@ class StoreSettings(_Table):
         poll_interval: Seconds between two polls, at least.
     """
 
-    paths: tuple[str, ...] = ()
-    environment: str | None = None
-    poll: Literal["auto", "always"] = "auto"
-    poll_interval: Annotated[float, Field(ge=0.05, le=3600)] = 1.0
-
-    @field_validator("paths", mode="before")
-    @classmethod
-    def _one_is_a_list(cls, value: object) -> object:
-        return (value,) if isinstance(value, str) else value
-
-    @field_validator("environment")
-    @classmethod
-    def _no_at_sign(cls, value: str | None) -> str | None:
-        if value is not None and (not value.strip() or "@" in value):
-            raise ValueError("must be a name without '@'")
-        return None if value is None else value.strip()
+    paths: Annotated[tuple[str, ...], Meta(description="a list of paths or package:NAME")] = ()
+    environment: Annotated[
+        Annotated[str, Meta(pattern=r"^[^@\s]+$")] | None,
+        Meta(description="a name without '@' or spaces"),
+    ] = None
+    poll: Annotated[Literal["auto", "always"], Meta(description="auto or always")] = "auto"
+    poll_interval: Annotated[
+        float, Meta(ge=0.05, le=3600, description="seconds from 0.05 to 3600")
+    ] = 1.0
 
 
-class CacheSettings(_Table):
+class CacheSettings(msgspec.Struct, frozen=True):
     """Table ``[cache]``.
 
     Attributes:
@@ -86,11 +101,13 @@ class CacheSettings(_Table):
         min_free_bytes: Room that a download must leave on the file system.
     """
 
-    dir: Path | None = None
-    min_free_bytes: ByteSize = ByteSize(1 << 30)
+    dir: Annotated[Path | None, Meta(description="a path")] = None
+    min_free_bytes: Annotated[
+        Bytes, Meta(description="a number of bytes, or text such as '10 GiB'")
+    ] = Bytes(1 << 30)
 
 
-class FetchSettings(_Table):
+class FetchSettings(msgspec.Struct, frozen=True):
     """Table ``[fetch]``.
 
     Attributes:
@@ -99,19 +116,22 @@ class FetchSettings(_Table):
         attempts: Tries of one download, the first included.
         stall_timeout: Seconds without a byte after which a connection is given up.
         schemes: What a card or a client may make the daemon fetch from.
-        file_roots: Folders that ``file://`` sources may lie in; empty: none for a system daemon,
-            any for a user's own.
+        file_roots: Folders that ``file://`` sources may lie in; empty: the stores' own folders for
+            a system daemon, anywhere for a user's.
     """
 
-    concurrency: Annotated[int, Field(ge=1, le=64)] = 4
-    connections: Annotated[int, Field(ge=1, le=64)] = 4
-    attempts: Annotated[int, Field(ge=1, le=100)] = 8
-    stall_timeout: Annotated[float, Field(gt=0, le=3600)] = 30.0
-    schemes: tuple[Scheme, ...] = ("http", "https", "file")
-    file_roots: tuple[Path, ...] = ()
+    concurrency: Annotated[int, Meta(ge=1, le=64, description="an integer from 1 to 64")] = 4
+    connections: Annotated[int, Meta(ge=1, le=64, description="an integer from 1 to 64")] = 4
+    attempts: Annotated[int, Meta(ge=1, le=100, description="an integer from 1 to 100")] = 8
+    stall_timeout: Annotated[float, Meta(gt=0, le=3600, description="seconds up to 3600")] = 30.0
+    schemes: Annotated[
+        tuple[Literal["http", "https", "file"], ...],
+        Meta(description="a list of http, https and file"),
+    ] = ("http", "https", "file")
+    file_roots: Annotated[tuple[Path, ...], Meta(description="a list of folders")] = ()
 
 
-class Settings(_Table):
+class Settings(msgspec.Struct, frozen=True):
     """All of the configuration, one attribute a table."""
 
     daemon: DaemonSettings = DaemonSettings()
@@ -119,6 +139,13 @@ class Settings(_Table):
     cache: CacheSettings = CacheSettings()
     fetch: FetchSettings = FetchSettings()
 
+
+_TABLES: Mapping[str, type[msgspec.Struct]] = {
+    "daemon": DaemonSettings,
+    "stores": StoreSettings,
+    "cache": CacheSettings,
+    "fetch": FetchSettings,
+}
 
 Layer = Mapping[str, Mapping[str, object]]
 
@@ -142,11 +169,12 @@ def load(file: Path | None, environ: Mapping[str, str], flags: Layer | None = No
         for table, values in layer.items():
             below = merged.get(table, {})
             merged[table] = {**below, **values} if isinstance(below, Mapping) else below
-    try:
-        return Settings.model_validate(merged)
-    except ValidationError as error:
+    problems: list[str] = []
+    tables = {name: _table(name, values, problems) for name, values in merged.items()}
+    if problems:
         where = f"{file}: " if file else ""
-        raise ConfigError("\n".join(where + line for line in _explain(error))) from None
+        raise ConfigError("\n".join(where + problem for problem in problems))
+    return Settings(**tables)
 
 
 def default_file(*, system: bool, environ: Mapping[str, str]) -> Path | None:
@@ -192,30 +220,53 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, dict[str, object]
 
 
 def _value(text: str) -> object:
-    """Read a variable as a TOML value where it is one (``true``, ``[...]``), else as plain text."""
+    """Read a list as TOML writes it; all else stays text, and becomes what its key asks for."""
+    if not text.lstrip().startswith("["):
+        return text
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return text
 
 
-def _explain(error: ValidationError) -> Iterator[str]:
-    for fault in error.errors(include_url=False):
-        place = [str(part) for part in fault["loc"]]
-        key = ".".join(place)
-        if fault["type"] == "extra_forbidden":
-            yield f"{key}: there is no such key; allowed: {', '.join(_known(place[:-1]))}"
-        else:
-            yield f"{key}: {_shown(fault['input'])} is not allowed: {fault['msg'].lower()}"
+def _table(name: str, values: object, problems: list[str]) -> Any:
+    """Validate one table, noting everything that is wrong with it."""
+    table = _TABLES.get(name)
+    if table is None:
+        problems.append(f"{name}: there is no such table; allowed: {', '.join(_TABLES)}")
+        return None
+    if not isinstance(values, Mapping):
+        problems.append(f"{name}: {_shown(values)} is not allowed: it is a table")
+        return None
+    fields = {field.name: field for field in msgspec.structs.fields(table)}
+    checked = {}
+    for key, value in values.items():
+        if key not in fields:
+            problems.append(f"{name}.{key}: there is no such key; allowed: {', '.join(fields)}")
+            continue
+        try:
+            checked[key] = _convert(value, fields[key].type)
+        except msgspec.ValidationError:
+            (meta,) = fields[key].type.__metadata__
+            problems.append(
+                f"{name}.{key}: {_shown(value)} is not allowed: it takes {meta.description}"
+            )
+    return table(**checked) if len(checked) == len(values) else None
 
 
-def _known(place: list[str]) -> list[str]:
-    model: type[BaseModel] = Settings
-    for part in place:
-        annotation = model.model_fields[part].annotation
-        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            model = annotation
-    return list(model.model_fields)
+def _convert(value: object, kind: Any) -> Any:
+    if isinstance(value, str) and get_origin(kind.__origin__) is tuple:
+        value = (value,)  # one entry needs no brackets
+    return msgspec.convert(value, kind, strict=False, dec_hook=_decode)
+
+
+def _decode(kind: type, value: object) -> object:
+    """Read the types that msgspec does not know."""
+    if kind is Bytes:
+        return Bytes.read(value)
+    if kind is Path and isinstance(value, str) and value:
+        return Path(value)
+    raise ValueError(f"no {kind.__name__}")
 
 
 def _shown(value: object) -> str:
