@@ -10,9 +10,9 @@ import hashlib
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from resolverd.checkpoints import archive, digest, disk, journal, plan, structure
+from resolverd.checkpoints import archive, digest, disk, plan, structure
 from resolverd.checkpoints.digest import Digest
 from resolverd.checkpoints.disk import Layout
 from resolverd.checkpoints.download import Task, back_off, download
@@ -22,7 +22,7 @@ from resolverd.checkpoints.limits import MIB, Limits
 from resolverd.checkpoints.manifest import Entry, Manifest
 from resolverd.checkpoints.plan import Trust
 from resolverd.checkpoints.policy import Policy
-from resolverd.checkpoints.sources import source_of
+from resolverd.checkpoints.sources.choose import source_of
 from resolverd.checkpoints.sources.base import Listing, RemoteFile, Source
 from resolverd.checkpoints.sources.file import FileSource
 from resolverd.checkpoints.state import Event, Life

@@ -276,7 +276,7 @@ class Checkpoints:
         self._group.start_soon(self._fly, key, flight, refresh, force)
         return flight
 
-    async def _fly(self, key: object, flight: _Flight, refresh: bool, force: bool) -> None:  # noqa: FBT001
+    async def _fly(self, key: object, flight: _Flight, refresh: bool, force: bool) -> None:
         def tell(event: dict[str, Any]) -> None:
             flight.tell(
                 Progress(
@@ -302,7 +302,7 @@ class Checkpoints:
         wanted: Wanted,
         refresh: bool,
         force: bool,
-        tell: Callable[[dict[str, Any]], None],  # noqa: FBT001
+        tell: Callable[[dict[str, Any]], None],
     ) -> Published:
         params = {
             "kind": wanted.kind,

@@ -55,7 +55,7 @@ class FileSource:
         self._path = path
         self._policy = rules
 
-    def resolve(self, known: str | None = None, at: int = 0) -> Listing | None:  # noqa: ARG002
+    def resolve(self, known: str | None = None, at: int = 0) -> Listing | None:
         """List the file, or the directory's files."""
         path = located(self._path, self._policy)
         names = [""] if os.path.isfile(path) else sorted(_below(path))

@@ -22,8 +22,15 @@ import urllib3
 from typing_extensions import Self
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.exceptions import HTTPError, LocationParseError, NewConnectionError, SSLError
-from urllib3.exceptions import NameResolutionError, ProxyError, ReadTimeoutError
+from urllib3.exceptions import (
+    HTTPError,
+    LocationParseError,
+    NameResolutionError,
+    NewConnectionError,
+    ProxyError,
+    ReadTimeoutError,
+    SSLError,
+)
 from urllib3.response import BaseHTTPResponse
 
 from resolverd.checkpoints import digest, plan, policy
@@ -290,7 +297,7 @@ class HttpTransfer:
         self._at += len(data)
         return len(data)
 
-    def copy_to(self, target: int, most: int) -> int:  # noqa: ARG002
+    def copy_to(self, target: int, most: int) -> int:
         """The kernel can't copy from a TLS or HTTP stream."""
         return 0
 

@@ -1,0 +1,25 @@
+"""Chooses the source for a URI; for the worker alone, as it brings the HTTP library."""
+
+from __future__ import annotations
+
+from resolverd.checkpoints.faults import Denied
+from resolverd.checkpoints.limits import Limits
+from resolverd.checkpoints.policy import Policy, check_scheme
+from resolverd.checkpoints.sources.base import Source
+from resolverd.checkpoints.sources.file import FileSource
+from resolverd.checkpoints.sources.http import HttpSource
+from resolverd.checkpoints.target import Wanted
+
+
+def source_of(wanted: Wanted, limits: Limits, policy: Policy) -> Source:
+    """The source for a URI.
+
+    Raises:
+        Denied: When its scheme is not allowed, or not known.
+    """
+    check_scheme(policy, wanted.scheme, wanted.shown)
+    if wanted.scheme == "file":
+        return FileSource(wanted.local_path, policy)
+    if wanted.scheme in {"http", "https"}:
+        return HttpSource(wanted.normal, limits, policy)
+    raise Denied(f"{wanted.shown}: scheme {wanted.scheme!r} is not supported.")
