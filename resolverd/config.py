@@ -264,7 +264,7 @@ def _decode(kind: type, value: object) -> object:
     """Read the types that msgspec does not know."""
     if kind is Bytes:
         return Bytes.read(value)
-    if kind is Path and isinstance(value, str) and value:
+    if kind is Path and isinstance(value, (str, Path)) and str(value):
         return Path(value)
     raise ValueError(f"no {kind.__name__}")
 

@@ -6,6 +6,7 @@ stores are scanned, the first generation is published, and only then is anybody 
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
@@ -88,6 +89,7 @@ class Daemon:
     def __init__(
         self, settings: Settings, environ: Mapping[str, str], listener: Listener, *, system: bool
     ) -> None:
+        gc.disable()  # until all is loaded: going through it again and again frees nothing
         self._settings = settings
         self._listener = listener
         self._stores = stores_of(settings, environ)
@@ -117,6 +119,8 @@ class Daemon:
             tasks.start_soon(self._watch)
             await self._served.wait()
             await self._server.start(self._listener.socket)
+            gc.freeze()
+            gc.enable()
             leaving.push_async_callback(self._server.close)
             log.info("serving %d cards", len(self._publisher.state.snapshot.index.cards))
             tasks.start_soon(self._checkpoints.run)

@@ -6,8 +6,6 @@ import logging
 import os
 from pathlib import Path
 
-import aiofiles
-import aiofiles.os
 import anyio
 import anyio.to_thread
 
@@ -95,6 +93,9 @@ class Keeper:
 
 async def _replace(file: Path, data: bytes) -> None:
     """Write a file whole or not at all."""
+    import aiofiles  # noqa: PLC0415 -- first needed a moment after the start, which should be fast
+    import aiofiles.os  # noqa: PLC0415
+
     await aiofiles.os.makedirs(file.parent, exist_ok=True)
     staged = file.with_name(f"{file.name}.{os.getpid()}")
     async with aiofiles.open(staged, "wb") as output:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from resolverd.cards import parse_fast, parse_ruamel
+from resolverd.cards import parse_ruamel
 from resolverd.cards.parse_document import Document, Fault, Unproven
 
 _SEPARATOR = re.compile(r"^---(?=[ \n]|\Z)", re.MULTILINE)
@@ -30,6 +30,13 @@ class _Part(NamedTuple):
     line: int
 
 
+def _fast(text: str) -> list[Document]:
+    # A start that finds all files as they were parses none: it does not pay for PyYAML either
+    from resolverd.cards import parse_fast  # noqa: PLC0415
+
+    return parse_fast.documents(text)
+
+
 def read(data: bytes) -> list[Document | Fault]:
     """Read all documents of a file.
 
@@ -44,7 +51,7 @@ def read(data: bytes) -> list[Document | Fault]:
         reason = f"The file holds more than {MAX_DOCUMENTS:,} documents."
         return [Fault("too-large", reason, "Split the file.", None)]
     try:
-        return list(parse_fast.documents(text))
+        return list(_fast(text))
     except Unproven:
         return _read_slowly(text)
 
@@ -94,7 +101,7 @@ def _read_parts(text: str) -> list[Document | Fault]:
     allowance = parse_ruamel.MAX_CHARACTERS
     for part in _split(text):
         try:
-            fast = parse_fast.documents(part.text)
+            fast = _fast(part.text)
             found.extend(Document(each.value, each.line + part.line - 1) for each in fast)
         except Unproven:  # noqa: PERF203 - the rare case
             allowance -= max(len(part.text), parse_ruamel.FEWEST_CHARACTERS)
