@@ -51,6 +51,8 @@ def _restore(store: Store, kept: StoreCards | None) -> StoreCards:
 def absorb(old: Published, changes: Iterable[StoreChange], codec: Codec) -> Published:
     """Make the state after a report; its snapshot is the old one when no content changed.
 
+    A report that tells nothing new, as that of a start which finds all as it was, costs no index.
+
     Args:
         old: The state before; it stays as it is.
         changes: What the stores report; a store that is not served is passed over.
@@ -60,5 +62,7 @@ def absorb(old: Published, changes: Iterable[StoreChange], codec: Codec) -> Publ
     for change in changes:
         if change.source in stores:
             stores[change.source] = apply(stores[change.source], change, codec)
+    if stores == old.stores:
+        return old
     index = build(stores.values())
     return Published(stores, index, publish(old.snapshot, index))
