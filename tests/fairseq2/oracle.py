@@ -7,6 +7,7 @@ loader, as a fresh process would have: one that once met a ``%YAML`` directive k
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import sys
@@ -77,8 +78,10 @@ def directory(path):
     return attempt(lambda: provided(fresh().resolve(FileAssetMetadataLoader).load(Path(path))))
 
 
-def package(name):
+def package(name, site_dirs=()):
     """What the provider of one package answers, for every name that it has."""
+    sys.path[:0] = site_dirs
+    importlib.invalidate_caches()
     return attempt(lambda: provided(fresh().resolve(PackageAssetMetadataLoader).load(name)))
 
 

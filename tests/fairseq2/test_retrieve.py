@@ -25,10 +25,10 @@ NAMES = [
     "@", "", "@prod", " @user",
 ]  # fmt: skip
 URIS = [
-    "a.pt", "dir/a.pt", "./a.pt", "../a.pt", "/abs/a.pt", "", ".", "..", "~/a.pt", "a b", "é", "C:/a",
-    "c:a", "x:y", "?q", "#f", "%41", "//host/p", "http://[bad", "http://h/a#f?q", "FILE:/x", " /x",
-    "file:///x/../y", "file:rel", "hg://o/r", "hg://o/r@main", "s3://b/k;gated=true", "data:,x",
-    "http://h:80/a b", "HTTP://H/%7Ea", "///a", "a//b/", "a\0b", "\ud800",
+    "a.pt", "dir/a.pt", "./a.pt", "../a.pt", "/abs/a.pt", "", ".", "..", "~/a.pt", "a b", "é",
+    "C:/a", "c:a", "x:y", "?q", "#f", "%41", "//host/p", "http://[bad", "http://h/a#f?q", "FILE:/x",
+    " /x", "file:///x/../y", "file:rel", "hg://o/r", "hg://o/r@main", "s3://b/k;gated=true",
+    "data:,x", "http://h:80/a b", "HTTP://H/%7Ea", "///a", "a//b/", "a\0b", "\ud800",
 ]  # fmt: skip
 
 _bases = st.sampled_from([None] * 4 + ["a", "b", "c", "d", " a ", "missing"])
