@@ -116,10 +116,10 @@ def _make(paths: list[str], *, partial: bool) -> _Notify:
 
     notify: _Notify = RustNotify(
         paths,
-        False,  # noqa: FBT003 (positional by its signature) debug
-        False,  # noqa: FBT003 force_polling
+        False,
+        False,
         1000,
-        False,  # noqa: FBT003 recursive
+        False,
         partial,
     )
     return notify

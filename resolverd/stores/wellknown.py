@@ -67,7 +67,7 @@ def _directory(path: str, precedence: int) -> Store:
     return Store(f"path:{os.path.realpath(path)}", path, precedence=precedence, optional=True)
 
 
-def parse_spec(spec: str, precedence: int = 0, poll: bool | None = None) -> Store:  # noqa: FBT001 (a tri-state of Store)
+def parse_spec(spec: str, precedence: int = 0, poll: bool | None = None) -> Store:
     """Read a store as an operator writes it.
 
     Args:
@@ -87,7 +87,7 @@ def parse_spec(spec: str, precedence: int = 0, poll: bool | None = None) -> Stor
     return Store(f"path:{path}", path, precedence=precedence, poll=poll)
 
 
-def _parse_package(spec: str, precedence: int, poll: bool | None) -> Store:  # noqa: FBT001 (as above)
+def _parse_package(spec: str, precedence: int, poll: bool | None) -> Store:
     name, at, site = spec.removeprefix("package:").partition("@")
     if not all(part.isidentifier() for part in name.split(".")):
         raise ConfigError(f"store {spec!r}: {name!r} is not a dotted package name")
