@@ -38,6 +38,8 @@ def tree(value: object, within: tuple[int, ...] = ()) -> list[object]:
 def scalar(value: object) -> list[object]:  # noqa: PLR0911 - one line a type
     """``value``, which holds no others."""
     kind = type(value)
+    if kind is str and any("\ud800" <= character <= "\udfff" for character in value):
+        return ["str", [ord(character) for character in value]]  # JSON would join a pair of them
     if value is None or kind in (bool, str):
         return [kind.__name__, value]
     if kind is int:
