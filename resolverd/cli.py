@@ -1,85 +1,93 @@
-"""resolverd: run the daemon, check its configuration, see it work."""
+"""resolverd: run the daemon, check its configuration, see it work.
+
+On argparse, and with imports where they are needed: a node's cards wait for this command to start.
+"""
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-
-import click
 
 from resolverd import __version__
 from resolverd.errors import ResolverdError
 
-LEVELS = click.Choice(["debug", "info", "warning", "error"])
+LEVELS = ("debug", "info", "warning", "error")
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(__version__, prog_name="resolverd")
-def main() -> None:
-    """Serve fairseq2 asset cards and verified checkpoints to the jobs of this node."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command; exit 0 when done, 1 when it failed, 2 for wrong usage."""
+    given = _parser().parse_args(arguments)
+    try:
+        given.run(given)
+    except ResolverdError as error:
+        for line in str(error).splitlines():
+            sys.stderr.write(f"resolverd: {line}\n")
+        sys.exit(1)
 
 
-@main.command()
-@click.option("--config", type=click.Path(path_type=Path), help="TOML file to read.")
-@click.option(
-    "--store", "stores", multiple=True, metavar="PATH|package:NAME[@SITE_DIR]",
-    help="A store; the first given wins. Default: fairseq2's own list.",
-)  # fmt: skip
-@click.option("--socket", type=click.Path(path_type=Path), help="Path to listen on.")
-@click.option("--cache-dir", type=click.Path(path_type=Path), help="Where checkpoints live.")
-@click.option("--log-level", type=LEVELS, help="Least severe level that is logged.")
-def serve(
-    config: Path | None,
-    stores: tuple[str, ...],
-    socket: Path | None,
-    cache_dir: Path | None,
-    log_level: str | None,
-) -> None:
-    """Run the daemon in the foreground, until SIGTERM or Ctrl-C."""
-    from resolverd import daemon  # noqa: PLC0415 -- `check-config` and `--help` need no loop
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="resolverd",
+        description="Serve fairseq2 asset cards and verified checkpoints to the jobs of this node.",
+    )
+    parser.add_argument("--version", action="version", version=f"resolverd {__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    _add_serve(commands.add_parser("serve", help="run the daemon in the foreground"))
+    check = commands.add_parser("check-config", help="say all that is wrong with a configuration")
+    check.add_argument("file", type=Path, metavar="FILE", help="TOML file to check")
+    check.set_defaults(run=_check_config)
+    demo = commands.add_parser("demo", help="show the whole main job in a temporary folder")
+    demo.set_defaults(run=_demo)
+    return parser
+
+
+def _add_serve(serve: argparse.ArgumentParser) -> None:
+    serve.description = "Run the daemon in the foreground, until SIGTERM or Ctrl-C."
+    serve.add_argument("--config", type=Path, metavar="FILE", help="TOML file to read")
+    serve.add_argument(
+        "--store",
+        action="append",
+        default=[],
+        dest="stores",
+        metavar="PATH|package:NAME[@SITE_DIR]",
+        help="a store; may be repeated, the first given wins (default: fairseq2's own list)",
+    )
+    serve.add_argument("--socket", metavar="PATH", help="path to listen on")
+    serve.add_argument("--cache-dir", metavar="DIR", help="where checkpoints live")
+    serve.add_argument("--log-level", choices=LEVELS, help="least severe level that is logged")
+    serve.set_defaults(run=_serve)
+
+
+def _serve(given: argparse.Namespace) -> None:
+    from resolverd import daemon  # noqa: PLC0415 -- `--help` needs no loop
 
     flags: dict[str, dict[str, object]] = {
-        "daemon": _given(socket=socket, log_level=log_level),
-        "stores": _given(paths=[_absolute(spec) for spec in stores]),
-        "cache": _given(dir=None if cache_dir is None else cache_dir.absolute()),
+        "daemon": _set(socket=given.socket, log_level=given.log_level),
+        "stores": _set(paths=[_absolute(spec) for spec in given.stores]),
+        "cache": _set(dir=given.cache_dir and os.path.abspath(given.cache_dir)),
     }
-    try:
-        daemon.run(config, os.environ, flags)
-    except ResolverdError as error:
-        _fail(error)
+    daemon.run(given.config, os.environ, flags)
 
 
-@main.command("check-config")
-@click.argument("file", type=click.Path(path_type=Path))
-def check_config(file: Path) -> None:
-    """Say everything that is wrong with a configuration file; exit 1 if anything is."""
-    from resolverd.config import load  # noqa: PLC0415 -- only this command needs it here
+def _check_config(given: argparse.Namespace) -> None:
+    from resolverd.config import load  # noqa: PLC0415 -- as above
 
-    try:
-        load(file, os.environ)
-    except ResolverdError as error:
-        _fail(error)
-    click.echo(f"{file}: good")
+    load(given.file, os.environ)
+    sys.stdout.write(f"{given.file}: good\n")
 
 
-@main.command()
-def demo() -> None:
-    """Show the whole main job in a temporary folder; no root, no network."""
-    from resolverd import demo as show  # noqa: PLC0415 -- it brings an HTTP server
+def _demo(_given: argparse.Namespace) -> None:
+    from resolverd import demo  # noqa: PLC0415 -- it brings an HTTP server
 
-    show.run()
+    demo.run()
 
 
-def _given(**values: object) -> dict[str, object]:
+def _set(**values: object) -> dict[str, object]:
     return {key: value for key, value in values.items() if value}
 
 
 def _absolute(spec: str) -> str:
     return spec if spec.startswith("package:") else os.path.abspath(os.path.expanduser(spec))
-
-
-def _fail(error: ResolverdError) -> None:
-    for line in str(error).splitlines():
-        click.echo(f"resolverd: {line}", err=True)
-    sys.exit(1)

@@ -15,7 +15,7 @@ from collections.abc import Mapping, MutableMapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 from resolverd_client import protocol
@@ -25,9 +25,6 @@ from resolverd.cards.file import StoreChange
 from resolverd.cards.published import begin
 from resolverd.cards.snapshot import Diff, Snapshot
 from resolverd.cards.store import Store
-from resolverd.checkpoints.limits import Limits as DownloadLimits
-from resolverd.checkpoints.policy import Policy
-from resolverd.checkpoints.service import Checkpoints
 from resolverd.config import Layer, Settings, default_cache_dir, default_file, load
 from resolverd.errors import ConfigError
 from resolverd.fetching import Fetching
@@ -45,6 +42,9 @@ from resolverd.stores.settings import WatchSettings
 from resolverd.stores.status import StoreStatus, WatchStatus
 from resolverd.stores.watch import watch
 from resolverd.stores.wellknown import default_stores, parse_spec
+
+if TYPE_CHECKING:
+    from resolverd.checkpoints.service import Checkpoints
 
 log = logging.getLogger("resolverd")
 
@@ -98,12 +98,8 @@ class Daemon:
         self._publisher = Publisher(begin(self._stores, self._keeper.restore()), protocol)
         self._watching = WatchStatus()
         self._served = anyio.Event()
-        fetch = settings.fetch
-        roots = _file_roots(settings, self._stores, system=system)
-        self._checkpoints = Checkpoints(
-            self._cache, _limits(settings), Policy(fetch.schemes, roots), is_network=_is_network
-        )
-        self._fetching = Fetching(self._checkpoints, str(self._cache))
+        self._system = system
+        self._fetching = Fetching(self._engine, str(self._cache))
         self._server = Server(
             self._handlers(),
             version=__version__,
@@ -123,12 +119,28 @@ class Daemon:
             gc.enable()
             leaving.push_async_callback(self._server.close)
             log.info("serving %d cards", len(self._publisher.state.snapshot.index.cards))
-            tasks.start_soon(self._checkpoints.run)
             tasks.start_soon(self._fetching.run)
             tasks.start_soon(self._keeper.run)
             await _told_to_stop()
             log.info("stopping")
         await self._keeper.keep()
+
+    def _engine(self) -> Checkpoints:
+        from resolverd.checkpoints.limits import Limits as DownloadLimits  # noqa: PLC0415 -- later
+        from resolverd.checkpoints.policy import Policy  # noqa: PLC0415
+        from resolverd.checkpoints.service import Checkpoints  # noqa: PLC0415
+
+        fetch = self._settings.fetch
+        limits = DownloadLimits(
+            concurrency=fetch.concurrency,
+            connections=fetch.connections,
+            attempts=fetch.attempts,
+            stall_timeout=fetch.stall_timeout,
+            min_free_bytes=self._settings.cache.min_free_bytes,
+        )
+        roots = _file_roots(self._settings, self._stores, system=self._system)
+        policy = Policy(fetch.schemes, roots)
+        return Checkpoints(self._cache, limits, policy, is_network=_is_network)
 
     async def _watch(self) -> None:
         state = self._publisher.state.stores
@@ -211,17 +223,6 @@ def stores_of(settings: Settings, environ: Mapping[str, str]) -> list[Store]:
             raise ConfigError(f"stores.paths: {spec!r} is listed twice; leave one of them out.")
         stores[store.source] = store
     return list(stores.values())
-
-
-def _limits(settings: Settings) -> DownloadLimits:
-    fetch = settings.fetch
-    return DownloadLimits(
-        concurrency=fetch.concurrency,
-        connections=fetch.connections,
-        attempts=fetch.attempts,
-        stall_timeout=fetch.stall_timeout,
-        min_free_bytes=settings.cache.min_free_bytes,
-    )
 
 
 def _is_network(path: str) -> bool:

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import anyio
 import anyio.abc
@@ -15,11 +15,13 @@ import anyio.to_thread
 from resolverd_client.errors import FetchError, RequestError, VerificationError
 
 from resolverd.checkpoints import faults
-from resolverd.checkpoints.service import Checkpoints, Progress, Published
 from resolverd.checkpoints.target import Wanted
 from resolverd.errors import CacheError, SourceError
 from resolverd.serving.checkpoint_requests import Ready
 from resolverd.serving.targets import Asset
+
+if TYPE_CHECKING:
+    from resolverd.checkpoints.service import Checkpoints, Progress, Published
 
 log = logging.getLogger(__name__)
 
@@ -30,21 +32,26 @@ MOST_WAITING = 1000
 class Fetching:
     """The engine as the requests see it.
 
+    Cards are served before the engine is even loaded; who asks for a checkpoint waits that moment.
+
     Args:
-        engine: The engine.
+        build: Makes the engine.
         cache_dir: Where it keeps its objects.
     """
 
-    def __init__(self, engine: Checkpoints, cache_dir: str) -> None:
+    def __init__(self, build: Callable[[], Checkpoints], cache_dir: str) -> None:
         self.cache_dir = cache_dir
-        self._engine = engine
+        self._build = build
+        self._built = anyio.Event()
         self._tasks: anyio.abc.TaskGroup | None = None
         self._background: set[object] = set()
 
     async def run(self) -> None:
-        """Own the background fetches, until cancelled."""
+        """Own the engine and the background fetches, until cancelled."""
+        self._engine = self._build()
         async with anyio.create_task_group() as self._tasks:
-            await anyio.sleep_forever()
+            await self._tasks.start(self._engine.run)
+            self._built.set()
 
     async def ensure(
         self, asset: Asset, *, refresh: bool, progress: Callable[[Mapping[str, Any]], None] | None
@@ -56,27 +63,32 @@ class Fetching:
                 progress(asdict(event))
 
         with _translated():
-            return await self._engine.ensure(_wanted(asset), refresh=refresh, progress=tell)
+            return await (await self._ready()).ensure(
+                _wanted(asset), refresh=refresh, progress=tell
+            )
 
     async def find(self, asset: Asset) -> Ready | None:
         """Give what is on disk, without fetching."""
         with _translated():
-            return await anyio.to_thread.run_sync(self._engine.find, _wanted(asset))
+            engine = await self._ready()
+            return await anyio.to_thread.run_sync(engine.find, _wanted(asset))
 
     async def lease(self, ready: Ready) -> int:
         """Open a descriptor that keeps the object from eviction while it is open."""
         with _translated():
-            return await anyio.to_thread.run_sync(self._engine.lease, cast("Published", ready))
+            engine = await self._ready()
+            return await anyio.to_thread.run_sync(engine.lease, cast("Published", ready))
 
     async def verify(self, assets: Sequence[Asset] | None) -> list[dict[str, object]]:
         """Hash again what is cached of the assets, or everything."""
+        engine = await self._ready()
         with _translated():
             if assets is None:
-                return [asdict(verdict) for verdict in await self._engine.verify()]
+                return [asdict(verdict) for verdict in await engine.verify()]
             return [
                 {"name": asset.name, "field": asset.field, **asdict(verdict)}
                 for asset in assets
-                for verdict in await self._engine.verify(_wanted(asset))
+                for verdict in await engine.verify(_wanted(asset))
             ]
 
     def start(self, asset: Asset, *, refresh: bool) -> None:
@@ -97,10 +109,14 @@ class Fetching:
 
     async def status(self) -> dict[str, Any]:
         """Tell the state of the cache and of the downloads."""
-        return await anyio.to_thread.run_sync(self._status)
+        return await anyio.to_thread.run_sync(self._status, await self._ready())
 
-    def _status(self) -> dict[str, Any]:
-        return {**self._engine.status(), "dir": self.cache_dir, "free_bytes": _room(self.cache_dir)}
+    def _status(self, engine: Checkpoints) -> dict[str, Any]:
+        return {**engine.status(), "dir": self.cache_dir, "free_bytes": _room(self.cache_dir)}
+
+    async def _ready(self) -> Checkpoints:
+        await self._built.wait()
+        return self._engine
 
     async def _fetch(self, wanted: Wanted, refresh: bool) -> None:
         try:

@@ -21,7 +21,7 @@ from resolverd.cards.problems import Problem
 from resolverd.cards.store import Store
 
 _MAGIC = b"RSLVSNAP"
-_FORMAT = 1
+_FORMAT = 2
 _DIGEST_SIZE = 32
 _HEADER = struct.Struct(f"<8sI{_DIGEST_SIZE}s")
 
@@ -56,10 +56,13 @@ def load(data: bytes, codec: Codec) -> dict[str, StoreCards] | None:
     body = data[_HEADER.size :]
     if magic != _MAGIC or form != _FORMAT or digest != _digest(body):
         return None
-    fingerprint, stores = cast("list[Any]", codec.unpack(body))
-    if fingerprint != _fingerprint():
+    try:
+        fingerprint, stores = cast("list[Any]", codec.unpack(body))
+        if fingerprint != _fingerprint():
+            return None
+        return {cards.store.source: cards for cards in map(_store_in, stores)}
+    except (ValueError, TypeError, LookupError):  # whole, but written by another hand
         return None
-    return {cards.store.source: cards for cards in map(_store_in, stores)}
 
 
 def _digest(body: bytes) -> bytes:

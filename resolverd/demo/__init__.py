@@ -21,9 +21,14 @@ import click
 from resolverd_client import Client
 
 from resolverd.demo.origin import serving, write_checkpoint
+from resolverd.errors import ResolverdError
 
 MEGABYTES = 96
 RATE = 24 << 20  # bytes a second of one connection: slow enough to watch the bar
+
+
+class DemoError(ResolverdError):
+    """Something did not do what the demo says."""
 
 
 def run() -> None:
@@ -162,7 +167,7 @@ def expect(truth: object, what: str) -> None:
     """Fail the demo unless something holds.
 
     Raises:
-        click.ClickException: If it does not.
+        DemoError: If it does not.
     """
     if not truth:
-        raise click.ClickException(f"The demo expected that {what}; it did not.")
+        raise DemoError(f"The demo expected that {what}; it did not.")
