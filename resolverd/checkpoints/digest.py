@@ -6,7 +6,7 @@ import base64
 import binascii
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from resolverd.errors import SourceError
@@ -61,6 +61,22 @@ def parse_card(checksum: object) -> dict[str, Digest]:
     if isinstance(checksum, Mapping):
         return {str(name): parse(text) for name, text in checksum.items()}
     return {"": parse(checksum)}
+
+
+def check_names(card: Mapping[str, Digest], names: Sequence[str], shown: str) -> None:
+    """Refuse a card's digests that speak of other files than there are.
+
+    Raises:
+        SourceError: With the name that is not there.
+    """
+    if "" in card and len(names) > 1:
+        raise SourceError(
+            f"{shown}: has {len(names)} files: give a checksum for each, by its name."
+        )
+    for name in card:
+        if name and name not in names:
+            there = ", ".join(sorted(names)[:10])
+            raise SourceError(f"{shown}: the card's checksum names {name!r}; there are: {there}.")
 
 
 def from_headers(headers: Mapping[str, str], *, whole: bool) -> tuple[Digest, ...]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import json
 import os
 import shutil
@@ -104,7 +103,7 @@ def explained(layout: Layout) -> Iterator[None]:
         yield
     except OSError as error:
         place = f"{error.filename or layout.root}: {error.strerror}."
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
             remedy = "Free some room there, or set cache.dir to a larger file system."
         elif error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
             remedy = (
@@ -115,21 +114,26 @@ def explained(layout: Layout) -> Iterator[None]:
         raise CacheError(f"{place} {remedy}") from error
 
 
-def own(layout: Layout) -> int:
+def own(layout: Layout, patience: float) -> int:
     """Become the cache's only writer; the lock ends with the process.
 
+    Args:
+        layout: The cache.
+        patience: Seconds to wait for another owner to end.
+
     Raises:
-        CacheError: When another daemon is.
+        CacheError: When another daemon owns it.
     """
+    until = time.monotonic() + patience
     with explained(layout):
         fd = os.open(layout.lock("owner"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(fd)
-            raise CacheError(
-                f"{layout.root} is in use by another resolverd: give each its own cache.dir."
-            ) from None
+        while not leases.locked(fd):
+            if time.monotonic() >= until:
+                os.close(fd)
+                raise CacheError(
+                    f"{layout.root} is in use by another resolverd: give each its own cache.dir."
+                )
+            time.sleep(0.02)
     return fd
 
 
@@ -190,6 +194,11 @@ def relink(layout: Layout, manifest: Manifest) -> None:
     sync_folder(os.path.dirname(link))
 
 
+def record(layout: Layout, manifest: Manifest) -> None:
+    """Write down what was learned about a published object."""
+    write(layout.manifest(manifest.key), manifests.dump(manifest))
+
+
 def adopt(layout: Layout, manifest: Manifest) -> None:
     """Take an object that is there already for the asset's new version: it has the same bytes."""
     write(layout.manifest(manifest.key), manifests.dump(manifest))
@@ -218,7 +227,7 @@ def freeze(tree: str) -> None:
                 with open(path, "rb") as file:
                     os.fchmod(file.fileno(), 0o444)
                     os.fsync(file.fileno())
-        os.chmod(folder, 0o755)
+        os.chmod(folder, 0o755)  # noqa: S103  # readers are other users
         sync_folder(folder)
 
 
@@ -275,9 +284,9 @@ def _sweep_partial(layout: Layout, asset: str, limits: Limits, now: float) -> No
     kept = set()
     for name in os.listdir(folder):
         path = os.path.join(folder, name)
-        if name.startswith("journal-") and not name.endswith(".new") and journal.read(path)[0]:
-            if now - os.path.getmtime(path) < limits.partial_days * 86400:
-                kept |= {name, "data-" + name.removeprefix("journal-")}
+        valid = _is_journal(name) and journal.read(path)[0] is not None
+        if valid and now - os.path.getmtime(path) < limits.partial_days * 86400:
+            kept |= {name, "data-" + name.removeprefix("journal-")}
     for name in set(os.listdir(folder)) - kept:
         _unlink(os.path.join(folder, name))
     if not kept:
@@ -326,7 +335,7 @@ def allocated(path: str) -> int:
 def resumes_at(layout: Layout, asset: str) -> int:
     """Where the download of a single file is likely to go on; 0 when there is nothing yet."""
     try:
-        names = [name for name in os.listdir(layout.partial(asset)) if name.startswith("journal-")]
+        names = [name for name in os.listdir(layout.partial(asset)) if _is_journal(name)]
     except OSError:
         return 0
     if len(names) != 1:
@@ -352,6 +361,10 @@ def free_bytes(path: str) -> int:
 
 def _names(layout: Layout, folder: str) -> list[str]:
     return os.listdir(layout.folder(folder))
+
+
+def _is_journal(name: str) -> bool:
+    return name.startswith("journal-") and not name.endswith(".new")
 
 
 def _unlink(path: str) -> None:

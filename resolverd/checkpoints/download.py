@@ -1,6 +1,6 @@
-"""Brings one file to disk, hashed: threads that receive, one that hashes behind them, one that
-makes durable and journals.
+"""Brings one file to disk, hashed.
 
+Threads receive, one hashes behind them, one makes durable and journals.
 Hashing reads back what was written, from the page cache: what is hashed is what the file holds,
 in order, whichever order the parts came in, and a resumed file needs no special case.
 """
@@ -55,6 +55,14 @@ class Task:
     algorithms: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Files:
+    """The open partial file, and its journal when it can be resumed."""
+
+    data: int
+    journal: Journal | None
+
+
 @dataclass(slots=True)
 class _Reach:
     """How far a receiver has come in its part."""
@@ -76,9 +84,9 @@ def download(source: Source, task: Task, limits: Limits, job: Job) -> tuple[int,
     """
     failures = 0
     while True:
-        try:
+        try:  # a loop over attempts
             return _attempt(source, task, limits, job)
-        except RangesIgnored:
+        except RangesIgnored:  # noqa: PERF203  # a loop over attempts
             task = dataclasses.replace(task, file=dataclasses.replace(task.file, ranges=False))
         except Transient as error:
             # A file that can't be resumed begins anew; parts of others have their own attempts.
@@ -112,19 +120,18 @@ def _attempt(source: Source, task: Task, limits: Limits, job: Job) -> tuple[int,
             pin = Pin(task.file.name, task.file.stamp or "", task.file.size or 0)
             journal = Journal(task.journal, pin)
             stack.callback(journal.close)
-        return _Run(source, task, fd, journal, limits, job).all()
+        return _Run(source, task, _Files(fd, journal), limits, job).all()
 
 
 class _Run:
     """The threads of one attempt, and what they share."""
 
-    def __init__(
-        self, source: Source, task: Task, fd: int, journal: Journal | None, limits: Limits, job: Job
-    ) -> None:
+    def __init__(self, source: Source, task: Task, files: _Files, limits: Limits, job: Job) -> None:
+        journal = files.journal
         self._source = source
         self._file = task.file
         self._hashes = [hashlib.new(name, usedforsecurity=False) for name in task.algorithms]
-        self._fd = fd
+        self._fd = files.data
         self._journal = journal
         self._limits = limits
         self._job = job
@@ -148,7 +155,9 @@ class _Run:
         self._job.check()
         if self._error is not None:
             raise self._error
-        return self._size or 0, {item.name: item.hexdigest() for item in self._hashes}
+        if plan.frontier(self._ranges) != self._size:
+            raise Transient(f"{self._file.name}: not all of it has come.")
+        return self._size, {item.name: item.hexdigest() for item in self._hashes}
 
     # -- what is there, and what is missing
 
@@ -174,8 +183,11 @@ class _Run:
         try:
             os.posix_fallocate(self._fd, 0, self._size)
         except OSError as error:
-            if error.errno not in {errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS}:
-                raise
+            if error.errno in {errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS}:
+                return
+            if not self._ranges:
+                os.ftruncate(self._fd, 0)  # give back what it did get
+            raise
 
     # -- threads begin and end
 
@@ -199,7 +211,6 @@ class _Run:
         for abort in aborts:
             abort()
 
-    @property
     def _over(self) -> bool:
         return self._error is not None or self._job.stopped
 
@@ -207,20 +218,23 @@ class _Run:
 
     def _receive_parts(self) -> None:
         try:
-            while not self._over and self._queue:
-                with contextlib.suppress(IndexError):
-                    self._receive(_Reach(*self._queue.popleft()))
+            while not self._over() and (part := self._next_part()) is not None:
+                self._receive(_Reach(*part))
         finally:
             self._received()
 
+    def _next_part(self) -> Range | None:
+        with self._news:
+            return self._queue.popleft() if self._queue else None
+
     def _receive(self, reach: _Reach) -> None:
         failures = 0
-        while reach.at != reach.end and not self._over:
+        while reach.at != reach.end and not self._over():
             began = reach.at
             try:
                 self._drain(reach)
             except Transient as error:
-                if self._over:
+                if self._over():
                     return
                 failures = 1 if reach.at - began >= _BUFFER else failures + 1
                 back_off(error, failures, self._limits, self._job)
@@ -230,12 +244,13 @@ class _Run:
         reach = _Reach(0, None)
         try:
             self._drain(reach)
-            if self._size is not None and reach.at != self._size and not self._over:
+            if self._size is not None and reach.at != self._size and not self._over():
                 raise SourceError(
                     f"{self._file.name}: {reach.at} bytes came, {self._size} were announced."
                 )
         finally:
-            self._size = reach.at if self._size is None else self._size
+            if self._size is None:
+                self._size = reach.at
             self._received()
 
     def _received(self) -> None:
@@ -257,7 +272,7 @@ class _Run:
     def _pour(self, transfer: Transfer, reach: _Reach) -> None:
         buffer = memoryview(bytearray(_BUFFER))
         flushed = reach.at
-        while reach.at != reach.end and not self._over:
+        while reach.at != reach.end and not self._over():
             room = _BUFFER if reach.end is None else min(_BUFFER, reach.end - reach.at)
             count, broken = transfer.copy_to(self._fd, room), None
             if count == 0:
@@ -312,15 +327,8 @@ class _Run:
     def _hash(self) -> None:
         buffer = memoryview(bytearray(_BUFFER))
         at = 0
-        while True:
-            with self._news:
-                self._news.wait_for(
-                    lambda: self._over or self._reached() > at or self._complete(at)
-                )
-                reach = self._reached()
-            if self._over or reach <= at:
-                return
-            while at < reach and not self._over:
+        while (reach := self._reach_beyond(at)) > at:
+            while at < reach and not self._over():
                 count = os.preadv(self._fd, [buffer[: min(_BUFFER, reach - at)]], at)
                 if count == 0:
                     raise OSError(errno.EIO, "the partial file was cut short", self._file.name)
@@ -328,32 +336,35 @@ class _Run:
                     item.update(buffer[:count])
                 at += count
 
-    def _reached(self) -> int:
-        return plan.frontier(self._ranges)
-
-    def _complete(self, at: int) -> bool:
-        return self._receivers <= 0 and at >= self._reached()
+    def _reach_beyond(self, at: int) -> int:
+        """Wait until more than ``at`` bytes are there without a gap; ``at`` when no more come."""
+        with self._news:
+            self._news.wait_for(
+                lambda: self._over() or self._ended or plan.frontier(self._ranges) > at
+            )
+            return at if self._over() else plan.frontier(self._ranges)
 
     def _keep(self) -> None:
         """Make durable, then journal; once more at the end, however it ends."""
         durable = 0 if self._journal is None else plan.covered(self._journal.ranges)
-        while True:
-            with self._news:
-                self._news.wait_for(
-                    lambda: (
-                        self._ended
-                        or plan.covered(self._ranges) - durable >= self._limits.journal_bytes
-                    ),
-                    timeout=self._limits.journal_seconds,
-                )
-                ended, ranges = self._ended, self._ranges
+        ended = False
+        while not ended:
+            ended, ranges = self._worth_keeping(durable)
             if plan.covered(ranges) > durable or ended:
                 os.fdatasync(self._fd)
                 durable = plan.covered(ranges)
                 if self._journal is not None:
                     self._journal.record(ranges)
-            if ended:
-                return
+
+    def _worth_keeping(self, durable: int) -> tuple[bool, Ranges]:
+        """Wait until there is enough to keep, or some time has passed, or no more comes."""
+        enough = durable + self._limits.journal_bytes
+        with self._news:
+            self._news.wait_for(
+                lambda: self._ended or plan.covered(self._ranges) >= enough,
+                timeout=self._limits.journal_seconds,
+            )
+            return self._ended, self._ranges
 
     @property
     def _ended(self) -> bool:

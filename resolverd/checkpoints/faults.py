@@ -9,7 +9,7 @@ from __future__ import annotations
 from resolverd.errors import CacheError, SourceError
 
 
-class Denied(SourceError):
+class Denied(SourceError):  # noqa: N818  # says what to do, not that it failed
     """The policy forbids to read from there."""
 
 
@@ -17,7 +17,7 @@ class VerificationError(SourceError):
     """The origin sent something else than what was expected; it is in quarantine."""
 
 
-class Transient(SourceError):
+class Transient(SourceError):  # noqa: N818  # says what to do, not that it failed
     """The origin may answer better in a moment.
 
     Attributes:
@@ -29,11 +29,11 @@ class Transient(SourceError):
         self.retry_after = retry_after
 
 
-class Changed(SourceError):
+class Changed(SourceError):  # noqa: N818  # says what to do, not that it failed
     """The file at the origin is another one than when its download began."""
 
 
-class RangesIgnored(SourceError):
+class RangesIgnored(SourceError):  # noqa: N818  # says what to do, not that it failed
     """The origin sent the whole file for a part of it, after it had understood ranges before."""
 
 

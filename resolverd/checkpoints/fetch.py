@@ -23,8 +23,8 @@ from resolverd.checkpoints.limits import Limits
 from resolverd.checkpoints.manifest import Entry, Manifest
 from resolverd.checkpoints.plan import Trust
 from resolverd.checkpoints.policy import Policy
-from resolverd.checkpoints.sources.choose import source_of
 from resolverd.checkpoints.sources.base import Listing, RemoteFile, Source
+from resolverd.checkpoints.sources.choose import source_of
 from resolverd.checkpoints.state import Event, Life
 from resolverd.checkpoints.target import Wanted
 from resolverd.checkpoints.trust import Record

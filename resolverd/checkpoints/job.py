@@ -1,5 +1,6 @@
-"""One running job of the worker, as seen by the code that does it: whether to stop, how to wait,
-where to tell progress.
+"""One running job of the worker, as seen by the code that does it.
+
+Whether to stop, how to wait, where to tell progress.
 """
 
 from __future__ import annotations

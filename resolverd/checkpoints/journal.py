@@ -10,6 +10,7 @@ import json
 import os
 import zlib
 from dataclasses import dataclass
+from typing import Any
 
 from resolverd.checkpoints import plan
 from resolverd.checkpoints.plan import Range, Ranges
@@ -22,12 +23,12 @@ class Pin:
     """Which version of which file the ranges belong to.
 
     Attributes:
-        uri: Where it comes from, without secrets.
+        name: The file's path in the object.
         stamp: The origin's strong validator: without one nothing is resumed.
         size: Length of the whole file.
     """
 
-    uri: str
+    name: str
     stamp: str
     size: int
 
@@ -65,7 +66,7 @@ class Journal:
         fresh = os.open(
             self._path + ".new", os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600
         )
-        pin = {"uri": self._pin.uri, "stamp": self._pin.stamp, "size": self._pin.size}
+        pin = {"name": self._pin.name, "stamp": self._pin.stamp, "size": self._pin.size}
         os.write(fresh, _line({"pin": pin}))
         os.fsync(fresh)
         os.rename(self._path + ".new", self._path)
@@ -83,7 +84,7 @@ def read(path: str) -> tuple[Pin | None, Ranges]:
     records = [record for line in lines if (record := _parsed(line)) is not None]
     try:
         head = records[0]["pin"]
-        pin = Pin(str(head["uri"]), str(head["stamp"]), int(head["size"]))
+        pin = Pin(str(head["name"]), str(head["stamp"]), int(head["size"]))
         ranges: Ranges = ()
         for record in records[1:]:
             ranges = tuple(_pair(pair) for pair in record["ranges"])
@@ -102,7 +103,7 @@ def _line(record: dict[str, object]) -> bytes:
     return b"%08x %s\n" % (zlib.crc32(body), body)
 
 
-def _parsed(line: bytes) -> dict[str, object] | None:
+def _parsed(line: bytes) -> dict[str, Any] | None:
     head, _, body = line.partition(b" ")
     if not body or head != b"%08x" % zlib.crc32(body):
         return None

@@ -1,5 +1,7 @@
-"""A lease is a shared flock on an object's lock file: it ends when the last process that has the
-descriptor is gone, however it ends, and it outlives the daemon that gave it.
+"""A lease is a shared flock on an object's lock file.
+
+It ends when the last process that has the descriptor is gone, however it ends, and it outlives the
+daemon that gave it.
 """
 
 from __future__ import annotations
@@ -51,9 +53,16 @@ def exclude(lock_path: str) -> int | None:
         A descriptor that holds it until closed; None while a lease is held.
     """
     fd = os.open(lock_path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    if locked(fd):
+        return fd
+    os.close(fd)
+    return None
+
+
+def locked(fd: int) -> bool:
+    """Try to lock a file for oneself alone, without waiting."""
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        os.close(fd)
-        return None
-    return fd
+        return False
+    return True

@@ -6,8 +6,11 @@ the journals make a repetition cheap. A call that outlives several workers is th
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import logging
+import os
+import signal
 import socket
 import subprocess
 import sys
@@ -27,6 +30,7 @@ _DEATHS_MOST = 5
 _PAUSE_MOST = 5.0
 _LIVED_LONG = 10.0
 _CANCEL_WAIT = 10.0
+_END_WAIT = 2.0
 
 
 @dataclass(eq=False, slots=True)
@@ -49,6 +53,7 @@ class Link:
         self._sending = anyio.Lock()
         self._up = anyio.Event()
         self._closed = False
+        self._hopeless = False
         self.pid: int | None = None
         self.restarts = -1
 
@@ -63,7 +68,11 @@ class Link:
                 self.restarts += 1
                 began = anyio.current_time()
                 await self._live()
-                short_lives = 0 if anyio.current_time() - began > _LIVED_LONG else short_lives + 1
+                lived = anyio.current_time() - began
+                short_lives = 0 if lived > _LIVED_LONG else short_lives + 1
+                self._hopeless = short_lives >= _DEATHS_MOST
+                if self._hopeless:
+                    self._up.set()  # who waits is told
                 pause = min(0.05 * 2.0 ** min(short_lives, 10), _PAUSE_MOST)
                 logger.warning("the fetching process has died; a new one starts in %.2f s", pause)
                 await anyio.sleep(pause)
@@ -82,7 +91,7 @@ class Link:
         """
         for _ in range(_DEATHS_MOST):
             await self._up.wait()
-            if self._closed:
+            if self._closed or self._hopeless:
                 break
             call = _Call(next(self._numbers), progress)
             self._calls[call.number] = call
@@ -130,6 +139,7 @@ class Link:
                     stdout=None,
                     stderr=None,
                     pass_fds=[theirs.fileno()],
+                    cwd="/",  # nothing is imported from wherever the daemon was started
                 )
             try:
                 self.pid, self._sock = process.pid, ours
@@ -138,12 +148,12 @@ class Link:
             except OSError as error:
                 logger.debug("the worker's socket broke: %s", error)
             finally:
-                self.pid, self._sock, self._up = None, None, anyio.Event()
+                self.pid, self._sock = None, None
+                if not self._hopeless:
+                    self._up = anyio.Event()
                 self._end_calls()
-                with anyio.CancelScope(shield=True):
-                    if process.returncode is None:
-                        process.kill()
-                    await process.wait()
+                ours.close()  # which ends a worker that still lives
+                await _ended(process)
 
     async def _receive(self, ours: socket.socket) -> None:
         decoder = wire.Decoder()
@@ -160,6 +170,7 @@ class Link:
 
     def _take(self, number: int, event: str, params: dict[str, Any]) -> None:
         if event == "ready":
+            self._hopeless = False
             self._up.set()
         elif call := self._calls.get(number):
             if event == "progress":
@@ -182,3 +193,14 @@ class Link:
                     data = data[self._sock.send(data) :]
                 except BlockingIOError:
                     await anyio.wait_writable(self._sock)
+
+
+async def _ended(process: anyio.abc.Process) -> None:
+    with anyio.move_on_after(_END_WAIT, shield=True):
+        await process.wait()
+        return
+    with contextlib.suppress(ProcessLookupError):
+        # Not process.kill(): it would reap the process behind the loop's back.
+        os.kill(process.pid, signal.SIGKILL)
+    with anyio.CancelScope(shield=True):
+        await process.wait()

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from resolverd.checkpoints import digest
+from resolverd.checkpoints.digest import Digest
 from resolverd.checkpoints.plan import Trust
 
 FORMAT = 1
@@ -56,6 +57,28 @@ class Manifest:
     def size(self) -> int:
         """Bytes of the object."""
         return sum(entry.size for entry in self.files)
+
+    @property
+    def whole(self) -> bool:
+        """Whether the object holds what was fetched as it is, not unpacked."""
+        return {entry.path for entry in self.fetched} == {entry.path for entry in self.files}
+
+    def fits(self, card: Mapping[str, Digest]) -> bool | None:
+        """Whether this is what the card says; None when only hashing can tell.
+
+        Args:
+            card: Digests by file name; the empty name stands for the only file that was fetched.
+        """
+        entries = {entry.path: entry for entry in (*self.files, *self.fetched)}
+        if len(self.fetched) == 1:
+            entries[""] = self.fetched[0]
+        answers: set[bool | None] = set()
+        for name, said in card.items():
+            known = entries[name].digests.get(said.algorithm) if name in entries else ""
+            # What was unpacked is gone: it can't be hashed again.
+            unknown = None if name in entries and (self.whole or name) else False
+            answers.add(unknown if known is None else known == said.hex)
+        return False if False in answers else None if None in answers else True
 
     @property
     def digest(self) -> str | None:

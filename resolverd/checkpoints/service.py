@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import anyio
@@ -152,6 +152,7 @@ class Checkpoints:
         self._busy: dict[str, tuple[anyio.Lock, list[None]]] = {}
         self._room = anyio.CapacityLimiter(self._limits.concurrency)
         self._group: anyio.abc.TaskGroup | None = None
+        self._started = anyio.Event()
         self._examined: dict[object, tuple[str, Published]] = {}
 
     def __repr__(self) -> str:
@@ -165,6 +166,7 @@ class Checkpoints:
             async with anyio.create_task_group() as group:
                 self._group = group
                 group.start_soon(self._link.run)
+                self._started.set()
                 task_status.started()
         finally:
             self._group = None
@@ -195,6 +197,7 @@ class Checkpoints:
             found = await anyio.to_thread.run_sync(self.find, wanted)
             if found is not None:
                 return found
+        await self._started.wait()
         key = (wanted.identity, refresh, force)
         flight = self._flights.get(key) or self._take_off(key, wanted, refresh=refresh, force=force)
         flight.listeners.append(progress)
@@ -210,7 +213,7 @@ class Checkpoints:
         if flight.error is not None:
             raise flight.error
         assert flight.result is not None  # noqa: S101  # it ended, and without an error
-        return flight.result
+        return replace(flight.result, kind=wanted.kind)
 
     def find(self, wanted: Wanted) -> Published | None:
         """What is there already and fits; small reads of the disk, none of the network.
@@ -221,7 +224,7 @@ class Checkpoints:
         if wanted.scheme == "file" and not self._copies(wanted):
             return self._find_in_place(wanted)
         manifest = disk.current(self._layout, wanted.asset)
-        if manifest is None or not _fits(manifest, wanted):
+        if manifest is None or not manifest.fits(digest.parse_card(wanted.checksum)):
             return None
         path = disk.visible_path(self._layout, manifest)
         return _published(manifest, wanted, path) if os.path.exists(path) else None
@@ -246,8 +249,11 @@ class Checkpoints:
         keys = await anyio.to_thread.run_sync(self._keys, wanted)
         verdicts = []
         for key in keys:
-            async with self._alone(key.partition("-")[0]), self._room:
-                result = await self._link.call("verify", {"key": key}, lambda _: None)
+            asset = key.partition("-")[0]
+            async with self._alone(asset), self._room:
+                result = await self._link.call(
+                    "verify", {"key": key, "asset": asset}, lambda _: None
+                )
             reason = "; ".join(result["faults"])
             verdicts.append(Verdict(key, result["uri"], not reason, reason))
         return verdicts
@@ -305,10 +311,11 @@ class Checkpoints:
         tell: Callable[[dict[str, Any]], None],
     ) -> Published:
         params = {
+            "asset": wanted.asset,
             "kind": wanted.kind,
             "uri": wanted.uri,
             "checksum": dict(wanted.checksum)
-            if isinstance(wanted.checksum, dict)
+            if isinstance(wanted.checksum, Mapping)
             else wanted.checksum,
             "localise": wanted.localise,
         }
@@ -354,6 +361,10 @@ class Checkpoints:
 
     def _find_in_place(self, wanted: Wanted) -> Published | None:
         path = located(wanted.local_path, self._policy)
+        if os.path.isdir(path) and wanted.checksum is None:
+            # There is nothing to check it against, and it may hold millions of files.
+            key = f"{wanted.asset}-local"
+            return Published(path, key, wanted.shown, wanted.kind, 0, None, "first-use", ())
         stamp, published = self._examined.get(wanted.identity, ("", None))
         status = os.stat(path)
         return published if stat.S_ISREG(status.st_mode) and stamp_of(status) == stamp else None
@@ -376,17 +387,6 @@ def _with_real_roots(rules: Policy) -> Policy:
     )
 
 
-def _fits(manifest: Manifest, wanted: Wanted) -> bool:
-    """Whether the manifest itself proves what the card says now; else the worker must look."""
-    entries = {entry.path: entry for entry in (*manifest.files, *manifest.fetched)}
-    for name, said in digest.parse_card(wanted.checksum).items():
-        alone = manifest.fetched[0] if len(manifest.fetched) == 1 else None
-        entry = entries.get(name) if name else alone
-        if entry is None or entry.digests.get(said.algorithm) != said.hex:
-            return False
-    return True
-
-
 def _published(manifest: Manifest, wanted: Wanted, path: str) -> Published:
     return Published(
         path=path,
@@ -395,6 +395,6 @@ def _published(manifest: Manifest, wanted: Wanted, path: str) -> Published:
         kind=wanted.kind,
         size=manifest.size,
         digest=manifest.digest,
-        trust=manifest.trust,
+        trust="card" if wanted.checksum else manifest.trust,
         files=tuple(entry.path for entry in manifest.files),
     )

@@ -15,13 +15,14 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from resolverd.checkpoints import disk, faults, wire
 from resolverd.checkpoints.disk import Layout
 from resolverd.checkpoints.faults import Cancelled
 from resolverd.checkpoints.fetch import Engine
+from resolverd.checkpoints.in_place import examine
 from resolverd.checkpoints.job import Job
 from resolverd.checkpoints.limits import Limits
 from resolverd.checkpoints.manifest import Manifest
@@ -44,6 +45,8 @@ class Worker:
         self._engine: Engine | None = None
         self._opening = threading.Lock()
         self._owned: int | None = None
+        self._patience = _OWNER_WAIT  # a worker before us may just be ending
+        self._assets: dict[str, threading.Lock] = {}
 
     def run(self) -> None:
         """Serve the socket to its end."""
@@ -76,6 +79,7 @@ class Worker:
     def _prepare(self) -> None:
         with contextlib.suppress(CacheError):  # told again, to whoever asks for something
             self._opened()
+        self._patience = 0.0
         self._send(0, "ready", {"pid": os.getpid()})
 
     def _opened(self) -> Engine:
@@ -85,14 +89,7 @@ class Worker:
         with self._opening:
             disk.prepare(engine.layout)
             if self._owned is None:
-                until = time.monotonic() + _OWNER_WAIT  # a worker before us may just be ending
-                while self._owned is None:
-                    try:
-                        self._owned = disk.own(engine.layout)
-                    except CacheError:
-                        if time.monotonic() > until:
-                            raise
-                        time.sleep(0.02)
+                self._owned = disk.own(engine.layout, self._patience)
                 with disk.explained(engine.layout):
                     disk.sweep(engine.layout, engine.limits, time.time())
         return engine
@@ -105,7 +102,9 @@ class Worker:
         params: dict[str, Any],
     ) -> None:
         try:
-            self._send(number, "done", work(self._opened(), job, params))
+            # The daemon sees to this too, but may give up waiting for a job that it cancelled.
+            with self._alone(params["asset"], job):
+                self._send(number, "done", work(self._opened(), job, params))
         except Cancelled:
             self._send(number, "cancelled", {})
         except ResolverdError as error:
@@ -117,6 +116,17 @@ class Worker:
         finally:
             self._jobs.pop(number, None)
 
+    @contextlib.contextmanager
+    def _alone(self, asset: str, job: Job) -> Iterator[None]:
+        """One job at a time for each asset: they share one partial folder."""
+        lock = self._assets.setdefault(asset, threading.Lock())
+        while not lock.acquire(timeout=0.1):
+            job.check()
+        try:
+            yield
+        finally:
+            lock.release()
+
     def _fetch(self, engine: Engine, job: Job, params: dict[str, Any]) -> dict[str, Any]:
         wanted = _wanted(params)
         manifest = engine.fetch(wanted, job, refresh=params["refresh"], force=params["force"])
@@ -124,7 +134,7 @@ class Worker:
 
     def _examine(self, engine: Engine, job: Job, params: dict[str, Any]) -> dict[str, Any]:
         wanted = _wanted(params)
-        return _described(engine.examine(wanted, job), params["path"])
+        return _described(examine(engine.layout, engine.policy, wanted, job), params["path"])
 
     def _verify(self, engine: Engine, job: Job, params: dict[str, Any]) -> dict[str, Any]:
         manifest, found = engine.verify(params["key"], job)

@@ -1,8 +1,8 @@
-"""The one interface that every kind of origin speaks; ``tests/checkpoints`` runs one conformance
-suite over all of them.
+"""The one interface that every kind of origin speaks.
 
-A source belongs to one download. It raises only :class:`~resolverd.errors.SourceError` and its
-kin: foreign exceptions end here.
+One conformance suite, in ``tests/checkpoints``, runs over all of them. A source belongs to one
+download. It raises only :class:`~resolverd.errors.SourceError` and its kin: foreign exceptions end
+here.
 """
 
 from __future__ import annotations

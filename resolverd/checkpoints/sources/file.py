@@ -73,15 +73,15 @@ class FileSource:
             fd = os.open(file.locator, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         except OSError as error:
             raise _explained(file.locator, error) from None
+        transfer = FileTransfer(fd, file, start, end)
         try:
             # What was opened counts, not what the path led to when it was looked at.
             policy.check_path(self._policy, os.readlink(f"/proc/self/fd/{fd}"), file.locator)
-            if stamp_of(os.fstat(fd)) != file.stamp:
-                raise Changed(f"{file.locator}: was written to while it was copied.")
+            transfer.check()
         except BaseException:
             os.close(fd)
             raise
-        return FileTransfer(fd, file, start, end)
+        return transfer
 
     def sidecar(self, file: RemoteFile) -> Digest | None:
         """Read ``FILE.sha256``, where it exists and may be read."""
@@ -130,8 +130,8 @@ class FileTransfer:
         except OSError as error:
             raise _explained(self._file.locator, error) from None
         self._at += count
-        if (count == 0 or self._at == self._end) and self._touched():
-            raise Changed(f"{self._file.locator}: was written to while it was copied.")
+        if count == 0 or self._at == self._end:
+            self.check()
         return count
 
     def copy_to(self, target: int, most: int) -> int:
@@ -156,8 +156,8 @@ class FileTransfer:
                 return 0
             raise
         self._at += count
-        if self._at == self._end and self._touched():
-            raise Changed(f"{self._file.locator}: was written to while it was copied.")
+        if self._at == self._end:
+            self.check()
         return count
 
     def abort(self) -> None:
@@ -174,8 +174,10 @@ class FileTransfer:
     ) -> None:
         os.close(self._fd)
 
-    def _touched(self) -> bool:
-        return stamp_of(os.fstat(self._fd)) != self._file.stamp
+    def check(self) -> None:
+        """Raise :class:`Changed` when the file is another one by now."""
+        if stamp_of(os.fstat(self._fd)) != self._file.stamp:
+            raise Changed(f"{self._file.locator}: was written to while it was copied.")
 
 
 def _below(root: str) -> list[str]:

@@ -7,7 +7,6 @@ Encodings are refused: offsets and digests speak of the file, not of some packin
 
 from __future__ import annotations
 
-import socket
 import ssl
 import threading
 import time
@@ -50,28 +49,22 @@ _READ_MOST = 1 << 20
 _AGENT = "Mozilla/5.0 (compatible; resolverd)"
 
 
-class _Guard:
-    """Refuses a connection by the address it has really reached, before anything is sent."""
-
-    sock: socket.socket | ssl.SSLSocket | None
-    proxy: object
-    host: str
-
-    def check(self) -> None:
-        if self.proxy is None and self.sock is not None:
-            policy.check_address(str(self.sock.getpeername()[0]), self.host)
+def _guard(connection: HTTPConnection) -> None:
+    """Refuse a connection by the address it has really reached, before anything is sent."""
+    if connection.proxy is None and connection.sock is not None:
+        policy.check_address(str(connection.sock.getpeername()[0]), connection.host)
 
 
-class _Http(HTTPConnection, _Guard):
+class _Http(HTTPConnection):
     def connect(self) -> None:
         super().connect()
-        self.check()
+        _guard(self)
 
 
-class _Https(HTTPSConnection, _Guard):
+class _Https(HTTPSConnection):
     def connect(self) -> None:
         super().connect()
-        self.check()
+        _guard(self)
 
 
 class _HttpPool(HTTPConnectionPool):
@@ -181,8 +174,7 @@ class HttpSource:
             target = response.headers.get("Location")
             if response.status not in _REDIRECTS or target is None:
                 return response, url
-            response.drain_conn()
-            response.release_conn()
+            response.close()
             target = urljoin(url, target)
             if url.startswith("https:") and not target.startswith("https:"):
                 raise SourceError(
@@ -331,8 +323,8 @@ class HttpTransfer:
 def _refuse_gated(url: str, name: str) -> None:
     if any(part.strip().lower() == "gated=true" for part in url.split(";")[1:]):
         raise SourceError(
-            f"{name}: is gated. Ask for access at {name.partition(';')[0]}, download it yourself, and "
-            "override the card's URI with the path in a card of your own (NAME@user)."
+            f"{name}: is gated. Ask for access at {name.partition(';')[0]}, download it yourself, "
+            "and override the card's URI with the path, in a card of your own (NAME@user)."
         )
 
 
@@ -394,24 +386,26 @@ def _proxy_for(url: str) -> str | None:
 
 def _explained(name: str, error: Exception) -> SourceError:
     """Translate what urllib3 and the system raise."""
-    if isinstance(error, ProxyError) and error.original_error is not None:
-        return Transient(f"{name}: the proxy can't be used: {error.original_error}.")
     if isinstance(error, SSLError | ssl.SSLError):
         return SourceError(
-            f"{name}: no trusted TLS connection: {_last(error)}. Check the host's certificate, this "
-            "node's clock, and SSL_CERT_FILE for a private authority."
+            f"{name}: no trusted TLS connection: {_last(error)}. Check the host's certificate, "
+            "this node's clock, and SSL_CERT_FILE for a private authority."
         )
-    if isinstance(error, NameResolutionError):
-        return Transient(
-            f"{name}: the host's name can't be resolved: check it, and this node's DNS."
-        )
-    if isinstance(error, ReadTimeoutError | TimeoutError):
-        return Transient(f"{name}: the server sent nothing for too long.")
-    if isinstance(error, NewConnectionError):
-        return Transient(f"{name}: no connection: {_last(error)}.")
     if isinstance(error, LocationParseError | ValueError):
         return SourceError(f"{name}: is not a URL that can be fetched: {error}.")
-    return Transient(f"{name}: the connection broke: {_last(error)}.")
+    return Transient(f"{name}: {_trouble(error)}.")
+
+
+def _trouble(error: Exception) -> str:
+    if isinstance(error, ProxyError):
+        return f"the proxy can't be used: {_last(error)}"
+    if isinstance(error, NameResolutionError):
+        return "the host's name can't be resolved: check it, and this node's DNS"
+    if isinstance(error, ReadTimeoutError | TimeoutError):
+        return "the server sent nothing for too long"
+    if isinstance(error, NewConnectionError):
+        return f"no connection: {_last(error)}"
+    return f"the connection broke: {_last(error)}"
 
 
 def _last(error: BaseException) -> str:

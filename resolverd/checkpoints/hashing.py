@@ -1,0 +1,63 @@
+"""Hashing what is all there: local files, and objects that were published before."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable
+
+from resolverd.checkpoints.job import Job
+from resolverd.checkpoints.limits import MIB
+from resolverd.checkpoints.manifest import Entry
+
+
+def hash_file(path: str, algorithms: Iterable[str], job: Job) -> dict[str, str]:
+    """Hash a file.
+
+    Args:
+        path: Which.
+        algorithms: With what.
+        job: To be told of progress, and to be stopped by.
+
+    Returns:
+        The digests by algorithm.
+    """
+    hashes = [hashlib.new(name, usedforsecurity=False) for name in algorithms]
+    buffer = memoryview(bytearray(MIB))
+    with open(path, "rb", buffering=0) as file:
+        while count := file.readinto(buffer):
+            job.check()
+            for item in hashes:
+                item.update(buffer[:count])
+            job.advance(count)
+    return {item.name: item.hexdigest() for item in hashes}
+
+
+def faults(folder: str, files: Iterable[Entry], job: Job) -> list[str]:
+    """What is wrong with an object's files, one text each."""
+    found = [fault for entry in files if (fault := _fault(folder, entry, job)) is not None]
+    return found + _strangers(folder, {entry.path for entry in files})
+
+
+def _fault(folder: str, entry: Entry, job: Job) -> str | None:
+    path = os.path.join(folder, entry.path)
+    try:
+        size = os.path.getsize(path)
+        if size != entry.size:
+            return f"{entry.path} has {size} bytes instead of {entry.size}"
+        if hash_file(path, ["sha256"], job)["sha256"] != entry.digests["sha256"]:
+            return f"{entry.path} has other bytes than were published"
+    except OSError as error:
+        return f"{entry.path} can't be read: {error.strerror}"
+    return None
+
+
+def _strangers(folder: str, known: set[str]) -> list[str]:
+    """Files that someone put into an object; links are its own, and lead inside."""
+    found = []
+    for place, _, names in os.walk(folder):
+        for name in names:
+            path = os.path.join(place, name)
+            if os.path.relpath(path, folder) not in known and not os.path.islink(path):
+                found.append(f"{os.path.relpath(path, folder)} does not belong there")
+    return found
