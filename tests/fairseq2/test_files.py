@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from resolverd.cards.parse import parse_file
 from tests.fairseq2 import compare, hard_yaml
+from tests.fairseq2.structures import STRUCTURES
 
 pytestmark = pytest.mark.fairseq2
 
@@ -98,6 +99,23 @@ def test_every_disputed_scalar_is_fairseq2s_under_yaml_1_1(read):
 def test_every_disputed_scalar_is_fairseq2s_name_and_base(read):
     texts = [f"name: {each}\nbase: {each}\n".encode() for each in hard_yaml.DISPUTED]
     for result in read(texts):
+        check(*result)
+
+
+def test_every_construct_in_dispute_is_read_as_fairseq2_reads_it(read):
+    named = [
+        text.replace("---\n", "---\nname: card\n", 1)
+        if text.startswith("%")
+        else f"name: card\n{text.rstrip()}\nz: 1\n"
+        for text in STRUCTURES
+    ]
+    for result in read(text.encode() for text in named):
+        check(*result)
+
+
+def test_every_construct_in_dispute_is_read_alike_below_others(read):
+    inner = [text.rstrip().replace("\n", "\n  ") for text in STRUCTURES]
+    for result in read(f"name: card\nk:\n  {text}\nz: 1\n".encode() for text in inner):
         check(*result)
 
 
