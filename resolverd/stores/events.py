@@ -115,12 +115,12 @@ def _make(paths: list[str], *, partial: bool) -> _Notify:
     from watchfiles._rust_notify import RustNotify  # noqa: PLC0415 (late on purpose, see above)
 
     notify: _Notify = RustNotify(
-        paths,
-        False,
-        False,
-        1000,
-        False,
-        partial,
+        watch_paths=paths,
+        debug=False,
+        force_polling=False,
+        poll_delay_ms=1000,  # where the system has no inotify
+        recursive=False,
+        ignore_permission_denied=partial,  # which ignores every other error, too
     )
     return notify
 

@@ -97,8 +97,7 @@ def resolve(store: Store) -> Root:
     try:
         locations = package.roots(store) if store.is_package else [store.location]
     except StoreError as error:
-        names = follow(store.site_dir).names if store.site_dir else frozenset[str]()
-        return Root("missing", str(error), names=names)
+        return Root("missing", str(error), names=_expected(store))
     followed = [follow(location) for location in locations]
     names = frozenset[str]().union(*(one.names for one in followed))
     for location, one in zip(locations, followed, strict=True):
@@ -106,6 +105,13 @@ def resolve(store: Store) -> Root:
             return _failed(location, one.error, names)
     paths = tuple(one.real for one in followed if one.real is not None)
     return _stat(paths, names)
+
+
+def _expected(store: Store) -> frozenset[str]:
+    """Where a package that is not found will most likely appear."""
+    if store.site_dir is None:
+        return frozenset()
+    return follow(os.path.join(store.site_dir, *store.location.split("."))).names
 
 
 def _stat(paths: tuple[str, ...], names: frozenset[str]) -> Root:

@@ -301,14 +301,14 @@ async def test_a_change_of_a_symlinked_file_elsewhere_is_found_by_the_scan(
 async def test_a_name_that_is_not_utf8_is_read_and_does_no_harm(
     root: Path, watching: Watching
 ) -> None:
-    odd = os.fsencode(root) + b"/caf\xe9.yaml"
+    odd = root / os.fsdecode(b"caf\xe9.yaml")
     async with watching(root, settings=WatchSettings(scan_interval=0.2)) as seen:
-        Path(os.fsdecode(odd)).write_bytes(b"odd")
-        await seen.until(lambda: os.fsdecode(odd) in seen.files)
+        odd.write_bytes(b"odd")
+        await seen.has(odd, b"odd")
         (root / "plain.yaml").write_bytes(b"plain")
         await seen.has(root / "plain.yaml", b"plain")
-        os.unlink(odd)
-        await seen.until(lambda: os.fsdecode(odd) not in seen.files)
+        odd.unlink()
+        await seen.lacks(odd)
         await seen.until(lambda: seen.status.rebuilds >= 2)
         (root / "plain.yaml").write_bytes(b"still")
         await seen.has(root / "plain.yaml", b"still")
