@@ -375,7 +375,7 @@ class Checkpoints:
             return [manifest.key] if manifest else []
         try:
             return sorted(os.listdir(self._layout.folder("objects")))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return []
 
 

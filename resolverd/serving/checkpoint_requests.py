@@ -89,13 +89,14 @@ class CheckpointRequests:
     async def prefetch(self, call: Call, targets: object, options: object = None) -> object:
         """Fetch all targets side by side; answer one result a file, failures among them."""
         asked = _options(options)
+        wanted = check(targets, list, "targets")
         results: list[list[dict[str, object]]] = []
 
         async def one(target: object, into: list[dict[str, object]]) -> None:
             into += await self._prefetch(call, target, asked)
 
         async with anyio.create_task_group() as tasks:
-            for target in check(targets, list, "targets"):
+            for target in wanted:
                 results.append([])
                 tasks.start_soon(one, target, results[-1])
         return [result for group in results for result in group]
