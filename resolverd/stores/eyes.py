@@ -145,9 +145,13 @@ class Eyes:
         finally:
             watches.stop()
 
-    def _dispatch(self, found: Iterable[tuple[int, str]]) -> None:
+    def _dispatch(self, found: set[tuple[int, str]]) -> None:
         """Give each event to the stores that it may concern."""
         meanings = self._table.meanings
+        if len(found) > self._settings.burst:
+            self._doubt()  # directories may be among them
+            self._hint(set(), everything=True)
+            return
         for kind, path in found:
             parent, name = os.path.split(path)
             for follower, place in meanings.get(parent, ()):

@@ -73,6 +73,7 @@ class Follower:
         self._wake = anyio.Event()
         self._outcome: StoreChange | None = None
         self._next_scan = 0.0
+        self._rested = 0.0
         self._layout = -1
         self._line = StoreStatus(tracked.store.source)
         self._show()
@@ -117,6 +118,8 @@ class Follower:
             until = min(until, now + _UNSETTLED_STEP)
         with anyio.move_on_after(max(0.0, until - now)):
             await self._wake.wait()
+            if self._everything:  # a storm of events must not make scans follow each other
+                await anyio.sleep(max(0.0, self._rested - time.monotonic()))
 
     async def _turn(self) -> StoreChange | None:
         hints, self._hints = self._hints, set()
@@ -152,6 +155,7 @@ class Follower:
             rest = max(settings.poll_interval, rest, _POLLED_REST * took)
         else:
             rest = max(settings.scan_interval, rest)
+        self._rested = time.monotonic() + self._tracked.stat_cost
         self._next_scan = time.monotonic() + rest
         self._line = replace(
             self._line,

@@ -25,7 +25,9 @@ RECENT = 2.0
 QUIET = 0.006
 """How long a stamp must stand still where writers can't be asked for: above a clock tick."""
 QUIET_SHRUNK = 0.1
-"""The same for a file that shrank or is empty: most likely truncated and being written anew."""
+"""The same for a file that shrank: it may have been truncated and be written anew."""
+QUIET_EMPTY = 1.0
+"""The same for an empty file: most likely truncated, and its writer is about to write."""
 QUIET_REMOTE = 0.05
 GRAIN_NS = 20_000_000
 """A stamp this close to the reading may also belong to a later version."""
@@ -135,7 +137,9 @@ def _settled(descriptor: int, stamp: Stamp, wish: Wish, now: float, wall: int) -
         if quiet is not None:
             return quiet
     window = QUIET if wish.local else QUIET_REMOTE
-    if stamp.size == 0 or (wish.old is not None and stamp.size < wish.old.size):
+    if stamp.size == 0:
+        window = QUIET_EMPTY
+    elif wish.old is not None and stamp.size < wish.old.size:
         window = QUIET_SHRUNK
     if wish.local and wall - stamp.ctime_ns >= window * _NS:
         return True

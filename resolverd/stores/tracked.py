@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from resolverd.cards.file import FileRead, Stamp, StoreChange
 
 from .mounts import needs_polling, read_mounts
-from .read import Unsettled, Wish, read
+from .read import QUIET, Unsettled, Wish, read
 from .roots import Root, resolve
 from .scan import Identity, Listing, is_card_name, stamp_of, walk
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from .settings import WatchSettings
 
 _GONE = (errno.ENOENT, errno.ENOTDIR)
+_START_MOMENT = 0.15
 _MANY = 50
 """Directories to list again above which a full scan is cheaper."""
 
@@ -264,6 +265,7 @@ class TrackedStore:
         self._device = root.device
         self.directories, self._linked = listing.directories, listing.linked
         self.unreadable = listing.unreadable
+        self.unsettled = {p: one for p, one in self.unsettled.items() if p in listing.files}
         hidden = tuple(f"{directory}/" for directory in listing.unreadable)
         missing = self.files.keys() - listing.files.keys()
         gone = {path for path in missing if not path.startswith(hidden)}
@@ -299,6 +301,8 @@ class TrackedStore:
             old = known.get(path)
             if stamp is None or stamp != old or path in self.unsettled:
                 self._read(path, reads, gone, changed=not complete)
+        if complete:
+            self._wait_for_writers(reads, gone)
         for path in self.unsettled.keys() & gone:
             del self.unsettled[path]
         for path in gone:
@@ -319,6 +323,14 @@ class TrackedStore:
             complete=complete,
             kept=frozenset(known.keys() - fresh) if complete else frozenset(),
         )
+
+    def _wait_for_writers(self, reads: list[FileRead], gone: set[str]) -> None:
+        """Give files that are being written a moment, so that a start is whole if it can be."""
+        until = time.monotonic() + _START_MOMENT
+        while self.unsettled and time.monotonic() < until:
+            time.sleep(QUIET)
+            for path in list(self.unsettled):
+                self._read(path, reads, gone, changed=False)
 
     def _read(self, path: str, reads: list[FileRead], gone: set[str], *, changed: bool) -> None:
         wish = Wish(
