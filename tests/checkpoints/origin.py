@@ -83,7 +83,9 @@ class Origin:
         self._server.server_close()
         self._thread.join()
 
-    def put(self, path: str, data: bytes, *, etag: str | None = "auto", **switches: object) -> Resource:
+    def put(
+        self, path: str, data: bytes, *, etag: str | None = "auto", **switches: object
+    ) -> Resource:
         """Serve ``data`` at ``path``; the ETag is made from the bytes unless one is given."""
         if etag == "auto":
             etag = f'"{hashlib.md5(data).hexdigest()}"'
@@ -112,7 +114,7 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
         pass
 
-    def do_GET(self) -> None:  # noqa: N802
+    def do_GET(self) -> None:
         resource = self.world.resources.get(urlsplit(self.path).path)
         if resource is None:
             self._short(404, {})

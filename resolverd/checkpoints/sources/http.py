@@ -23,6 +23,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import (
     HTTPError,
+    IncompleteRead,
     LocationParseError,
     NameResolutionError,
     NewConnectionError,
@@ -159,9 +160,7 @@ class HttpSource:
                 return None
             self._first = None
         reach = file.size if end is None else end
-        if first.end == reach or (
-            reach is not None and first.end is not None and reach < first.end
-        ):
+        if first.narrow(reach):
             return first
         first.close()
         return None
@@ -267,20 +266,30 @@ class HttpTransfer:
         self._response = response
         self._shown = name
         self._at = start
+        self._limit = end
         self.start = start
         self.end = end
+
+    def narrow(self, end: int | None) -> bool:
+        """Read to ``end`` only; False when the body does not reach that far."""
+        if end != self.end and (end is None or self.end is None or end > self.end):
+            return False
+        self._limit = end
+        return True
 
     def readinto(self, buffer: memoryview) -> int:
         """Read what has arrived, or wait for some."""
         room = min(len(buffer), _READ_MOST)
-        if self.end is not None:
-            room = min(room, self.end - self._at)
+        if self._limit is not None:
+            room = min(room, self._limit - self._at)
         if room == 0:
             return 0
         try:
             data = self._response.read1(room, decode_content=False)
         except (HTTPError, OSError, ValueError) as error:
-            raise _explained(self._shown, error) from error
+            if self.end is None or not isinstance(error.__cause__, IncompleteRead):
+                raise _explained(self._shown, error) from error
+            data = b""
         if not data and self.end is not None:
             raise Transient(
                 f"{self._shown}: the connection ended after {self._at} of {self.end} bytes."

@@ -1,0 +1,177 @@
+"""One suite over every kind of source: what the engine relies on."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from resolverd.checkpoints.faults import Changed
+from resolverd.checkpoints.policy import Policy
+from resolverd.checkpoints.sources.base import RemoteFile, Source, Transfer
+from resolverd.checkpoints.sources.choose import source_of
+from resolverd.checkpoints.target import Wanted
+from resolverd.errors import SourceError
+from tests.checkpoints.conftest import limits
+from tests.checkpoints.origin import Origin
+
+DATA = bytes(range(256)) * 64
+
+
+class World(Protocol):
+    """An origin that a test can write to."""
+
+    uri: str
+
+    def write(self, data: bytes) -> None: ...
+    def remove(self) -> None: ...
+    def beside(self, text: str) -> None: ...
+
+
+class FileWorld:
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "a.bin"
+        self.uri = str(self.path)
+
+    def write(self, data: bytes) -> None:
+        fresh = self.path.with_suffix(".new")
+        fresh.write_bytes(data)
+        fresh.rename(self.path)
+
+    def remove(self) -> None:
+        self.path.unlink()
+
+    def beside(self, text: str) -> None:
+        Path(self.uri + ".sha256").write_text(text)
+
+
+class HttpWorld:
+    def __init__(self, origin: Origin) -> None:
+        self.origin = origin
+        self.uri = origin.url("/a.bin")
+
+    def write(self, data: bytes) -> None:
+        self.origin.put("/a.bin", data)
+
+    def remove(self) -> None:
+        del self.origin.resources["/a.bin"]
+
+    def beside(self, text: str) -> None:
+        self.origin.put("/a.bin.sha256", text.encode())
+
+
+@pytest.fixture(params=["file", "http"])
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
+    if request.param == "file":
+        found: World = FileWorld(tmp_path)
+        found.write(DATA)
+        yield found
+    else:
+        with Origin() as origin:
+            found = HttpWorld(origin)
+            found.write(DATA)
+            yield found
+
+
+@pytest.fixture
+def source(world: World) -> Iterator[Source]:
+    made = source_of(Wanted("model", world.uri), limits(), Policy(file_roots=None))
+    yield made
+    made.close()
+
+
+def only(source: Source) -> RemoteFile:
+    listing = source.resolve()
+    assert listing is not None
+    assert listing.stamp is not None
+    (file,) = listing.files
+    return file
+
+
+def rest(transfer: Transfer) -> bytes:
+    buffer, found = memoryview(bytearray(1000)), b""
+    with transfer:
+        while count := transfer.readinto(buffer):
+            found += bytes(buffer[:count])
+    return found
+
+
+def test_it_tells_name_size_and_version(source: Source) -> None:
+    file = only(source)
+    assert (file.name, file.size, file.resumable) == ("a.bin", len(DATA), True)
+
+
+def test_it_gives_the_whole_file(source: Source) -> None:
+    assert rest(source.open(only(source), 0, None)) == DATA
+
+
+@pytest.mark.parametrize(("start", "end"), [(0, 10), (5000, 9000), (len(DATA) - 1, len(DATA))])
+def test_it_gives_any_part(source: Source, start: int, end: int) -> None:
+    assert rest(source.open(only(source), start, end)) == DATA[start:end]
+
+
+def test_parts_can_be_read_side_by_side(source: Source) -> None:
+    file = only(source)
+    with source.open(file, 0, 100) as one, source.open(file, 100, 200) as two:
+        a, b = memoryview(bytearray(100)), memoryview(bytearray(100))
+        assert two.readinto(b) and one.readinto(a)
+        assert bytes(b[:1]) == DATA[100:101]
+
+
+def test_the_version_at_hand_is_not_listed_again(source: Source) -> None:
+    stamp = only(source).stamp
+    assert source.resolve(stamp) is None
+
+
+def test_a_new_version_is_listed(source: Source, world: World) -> None:
+    stamp = only(source).stamp
+    world.write(DATA[::-1])
+    listing = source.resolve(stamp)
+    assert listing is not None
+    assert listing.stamp != stamp
+
+
+def test_a_part_of_another_version_is_never_given(source: Source, world: World) -> None:
+    file = only(source)
+    world.write(DATA[::-1])
+    with pytest.raises(Changed):
+        rest(source.open(file, 5000, 6000))
+
+
+def test_an_empty_file_is_a_file(source: Source, world: World) -> None:
+    world.write(b"")
+    file = only(source)
+    assert file.size == 0
+    assert rest(source.open(file, 0, None)) == b""
+
+
+def test_what_is_not_there_is_a_clear_error(source: Source, world: World) -> None:
+    world.remove()
+    with pytest.raises(SourceError, match="Check the card|check the URI"):
+        source.resolve()
+
+
+def test_a_digest_beside_the_file_is_found(source: Source, world: World) -> None:
+    file = only(source)
+    assert source.sidecar(file) is None
+    value = hashlib.sha256(DATA).hexdigest()
+    world.beside(f"{value}  a.bin\n")
+    found = source.sidecar(file)
+    assert found is not None
+    assert found.hex == value
+
+
+def test_the_kernel_copies_between_files_where_it_can(tmp_path: Path) -> None:
+    world = FileWorld(tmp_path)
+    world.write(DATA)
+    source = source_of(Wanted("model", world.uri), limits(), Policy(file_roots=None))
+    target = os.open(tmp_path / "copy", os.O_RDWR | os.O_CREAT)
+    with source.open(only(source), 0, None) as transfer:
+        while transfer.copy_to(target, 1 << 20):
+            pass
+        assert os.pread(target, 1 << 20, 0) in {DATA, b""}  # empty where the file system can't
+    os.close(target)
