@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from time import monotonic
 
-from resolverd_client import local, protocol
+from resolverd_client import local
 from resolverd_client.connection import close_all
 from resolverd_client.errors import AssetNotFoundError, FetchError, RequestError
-from resolverd_client.link import Link
+from resolverd_client.link import Link, value
 from resolverd_client.watching import Watch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from builtins import list as List  # the class has a method of that name
+    from builtins import list as List  # noqa: N812 (the class has a method of that name)
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
     from typing import Any
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from resolverd_client.connection import Connection
 
 _NAMES = ("names",)
-_MISS = b"\xc0"
 # The daemon ends a wait by itself; only when it does not is the connection given up.
 _GRACE = 5.0
 
@@ -81,7 +80,7 @@ class Client:
         link = self._link
         packed = link.kept(key)
         if packed is not None:
-            return protocol.unpackb(packed)  # type: ignore[no-any-return]
+            return value(packed)  # type: ignore[no-any-return]
         return link.ask(key, "get", [_a_name(key)])  # type: ignore[no-any-return]
 
     def get_metadata(self, name: str) -> dict[str, Any]:
@@ -100,7 +99,7 @@ class Client:
         """List the canonical names (``name@``, ``name@env``), as fairseq2 0.3 and 0.4 did."""
         packed = self._link.kept(_NAMES)
         if packed is not None:
-            return protocol.unpackb(packed)  # type: ignore[no-any-return]
+            return value(packed)  # type: ignore[no-any-return]
         return self._link.ask(_NAMES, "names", [])  # type: ignore[no-any-return]
 
     @property
@@ -125,10 +124,8 @@ class Client:
         """
         key = (_a_name(name), env)
         packed = self._link.kept(key)
-        if packed is None:
-            fields = self._link.ask(key, "resolve", [name, env])
-        else:
-            fields = protocol.unpackb(packed)
+        ask = self._link.ask
+        fields = ask(key, "resolve", [name, env]) if packed is None else value(packed)
         if fields is None:
             raise _not_found(name)
         return fields  # type: ignore[no-any-return]

@@ -9,13 +9,15 @@ from __future__ import annotations
 import os
 import select
 import socket
+import struct
 from collections import deque
 from time import monotonic
 
-import msgpack  # type: ignore[import-untyped]
+import msgpack
 
 from resolverd_client import page, protocol
 from resolverd_client.errors import DaemonUnavailableError, ProtocolError, from_wire
+from resolverd_client.protocol import unpackb
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,6 +28,9 @@ SOCKET_PATH_LIMIT = 107
 """Bytes that the path of a Unix socket may have; the kernel's field of 108 ends with a zero."""
 SYSTEM_SOCKET = "/run/resolverd/resolverd.sock"
 _CHUNK = 65536
+# Most replies come at once: one system call then does without a poll before it. It must be short,
+# because a signal starts it anew, and only the poll that follows it knows the deadline.
+_AT_ONCE = struct.pack("ll", 0, 4000)
 _FLAGS = socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL
 
 _open: set[socket.socket] = set()
@@ -104,8 +109,10 @@ class Connection:
             self._socket.settimeout(max(0.001, deadline - monotonic()))
             self._socket.connect(path)
             self._socket.settimeout(None)
-            self._poll = select.poll()
-            self._poll.register(self._socket, select.POLLIN)
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _AT_ONCE)
+            poll = select.poll()
+            poll.register(self._socket, select.POLLIN)
+            self._poll = poll.poll
             self._hello(deadline)
         except BaseException:
             self.close()
@@ -147,13 +154,23 @@ class Connection:
             The response, unpacked but unjudged, and its bytes.
         """
         self._ident = ident = self._ident % 127 + 1
-        self._send(self._pack([protocol.REQUEST, ident, method, params]), deadline)
-        data = self._receive(deadline)
+        self._send(self._pack((protocol.REQUEST, ident, method, params)), deadline)
         try:
-            message = protocol.unpackb(data)
+            data = self._socket.recv(_CHUNK)
+        except BlockingIOError:
+            data = self._receive(deadline)
+        try:
+            message = unpackb(data)
         except protocol.FAULTS:
+            if not data:
+                raise ConnectionResetError("the daemon closed the connection") from None
             message, data = self._receive_rest(data, deadline)
-        if type(message) is not list or len(message) != 4 or message[:2] != [1, ident]:
+        if (
+            type(message) is not list
+            or len(message) != 4
+            or message[1] != ident
+            or message[0] != protocol.RESPONSE
+        ):
             raise self._unexpected(message)
         return message, data
 
@@ -177,21 +194,28 @@ class Connection:
         self._send(protocol.request(ident, method, params), deadline)
         fds: list[int] = []
         try:
-            while True:
-                message = self._next(deadline, fds)
-                if message[0] == protocol.NOTIFICATION and len(message) == 3:
-                    if notice is not None:
-                        notice(message[1], message[2])
-                elif message[:2] == [protocol.RESPONSE, ident] and len(message) == 4:
-                    break
-                else:
-                    raise self._unexpected(message)
-            if message[2] is not None:
-                raise from_wire(message[2])
+            return self._result(ident, deadline, notice, fds), fds
         except BaseException:
             close_all(fds)
             raise
-        return message[3], fds
+
+    def _result(
+        self,
+        ident: int,
+        deadline: float | None,
+        notice: Callable[[str, list[Any]], None] | None,
+        fds: list[int],
+    ) -> Any:
+        while True:
+            message = self._next(deadline, fds)
+            if message[:2] == [protocol.RESPONSE, ident] and len(message) == 4:
+                if message[2] is not None:
+                    raise from_wire(message[2])
+                return message[3]
+            if message[0] != protocol.NOTIFICATION or len(message) != 3:
+                raise self._unexpected(message)
+            if notice is not None:
+                notice(message[1], message[2])
 
     def notification(self) -> tuple[str, list[Any]]:
         """Wait, without end, for the next notification."""
@@ -250,14 +274,14 @@ class Connection:
 
     def _wait(self, deadline: float | None) -> None:
         left = None if deadline is None else max(0.0, (deadline - monotonic()) * 1000)
-        if not self._poll.poll(left):
+        if not self._poll(left):
             raise TimeoutError("the daemon did not answer in time")
 
 
 def close_all(fds: list[int]) -> None:
     """Close descriptors that nobody wants."""
     for fd in fds:
-        try:
+        try:  # noqa: SIM105 (contextlib costs milliseconds to import)
             os.close(fd)
-        except OSError:  # noqa: PERF203, SIM105 (contextlib costs milliseconds to import)
+        except OSError:  # noqa: PERF203
             pass

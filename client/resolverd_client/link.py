@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from time import monotonic, sleep
 
-from resolverd_client import protocol
 from resolverd_client.connection import Connection, connect, socket_paths
 from resolverd_client.errors import (
     DaemonUnavailableError,
@@ -19,6 +18,7 @@ from resolverd_client.errors import (
     from_wire,
 )
 from resolverd_client.page import CLOSED, GENERATION
+from resolverd_client.protocol import unpackb
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,11 +26,17 @@ if TYPE_CHECKING:
     from typing import Any, TypeVar
 
     T = TypeVar("T")
+    _Reply = tuple[Connection, list[Any], bytes]
 
 ALIVE_FOR = 0.1
 _MAX_IDLE = 8
 _MAX_REPLIES = 65_536
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.002, 0.2
+
+
+def value(reply: bytes) -> Any:
+    """Unpack the value that a kept reply, ``[1, id, nil, [generation, value]]``, carries."""
+    return unpackb(reply)[3][1]
 
 
 class Replies:
@@ -62,7 +68,7 @@ class Link:
             self.idle.pop().close()
 
     def kept(self, key: object) -> bytes | None:
-        """Give the packed reply for ``key``, if somebody still vouches for it."""
+        """Give the reply for ``key``, if somebody still vouches for it: see ``value``."""
         replies = self.replies
         if replies is None:
             return None
@@ -98,18 +104,33 @@ class Link:
             The value.
         """
         deadline = monotonic() + self.timeout
+        reply = self._ask_idle(method, params, deadline)
+        if reply is None:
+            reply = self.run(lambda each: _judged(each, method, params, deadline), deadline)
+        connection, (generation, result), data = reply
+        if connection.words is not None:
+            self._keep(connection, key, generation, data)
+        return result
 
-        def lookup(connection: Connection) -> Any:
+    def _ask_idle(self, method: str, params: list[object], deadline: float) -> _Reply | None:
+        """Do as ``run`` does, in the one case that must be fast: a connection is there and good."""
+        try:
+            connection = self.idle.pop()
+        except IndexError:
+            return None
+        try:
             message, data = connection.lookup(method, params, deadline)
-            if message[2] is not None:
-                raise from_wire(message[2])
-            if type(message[3]) is not list or len(message[3]) != 2:
-                raise ProtocolError(f"{method} got a result of no known form: {message[3]!r:.200}")
-            if connection.words is not None:
-                self._keep(connection, key, message[3][0], data)
-            return message[3][1]
-
-        return self.run(lookup, deadline)
+        except OSError:
+            connection.close()
+            return None
+        except BaseException:
+            connection.close()
+            raise
+        self.idle.append(connection)
+        result = message[3]
+        if type(result) is not list or len(result) != 2:
+            return None
+        return connection, result, data
 
     def _keep(self, connection: Connection, key: object, generation: int, data: bytes) -> None:
         replies = self.replies
@@ -122,8 +143,7 @@ class Link:
             replies = Replies(connection, generation)
             self.replies = replies
         replies.until = monotonic() + ALIVE_FOR
-        # Response head (4 bytes: the ids stay below 128), array head, generation, value.
-        replies.packed[key] = data[5 + protocol.uint_size(generation) :]
+        replies.packed[key] = data
 
     def run(
         self, work: Callable[[Connection], T], deadline: float | None, *, keep: bool = False
@@ -142,42 +162,43 @@ class Link:
         pause = _FIRST_PAUSE
         limit = monotonic() + self.timeout if deadline is None else deadline
         while True:
-            connection: Connection | None = None
-            stale = bool(self.idle)
-            began = monotonic()
+            stale, began, connection = bool(self.idle), monotonic(), None
             try:
                 connection = self._take(limit)
                 result = work(connection)
-            except (OSError, DaemonUnavailableError) as error:
-                if isinstance(error, DaemonUnavailableError) and connection is None:
-                    raise
-                failure: Exception = error
-            except BaseException as error:
-                if connection is not None:
-                    self._settle(connection, error)
-                raise
+            except BaseException as error:  # noqa: BLE001 (_settle raises most of them again)
+                failure = self._settle(connection, error)
             else:
                 if not keep:
                     self.give_back(connection)
                 return result
             now = monotonic()
-            if connection is not None:
-                connection.close()
-                if deadline is None and now - began > self.timeout:
-                    limit, pause = now + self.timeout, _FIRST_PAUSE
-                if stale and now < limit:
-                    continue
-            if now + pause >= limit:
+            if connection is not None and deadline is None and now - began > self.timeout:
+                limit, pause = now + self.timeout, _FIRST_PAUSE
+            if now >= limit:
                 raise self._unavailable(failure) from failure
-            sleep(pause)
-            pause = min(2 * pause, _LONGEST_PAUSE)
+            if connection is None or not stale:
+                sleep(min(pause, limit - now))
+                pause = min(2 * pause, _LONGEST_PAUSE)
 
-    def _settle(self, connection: Connection, error: BaseException) -> None:
-        """Keep a connection whose daemon answered, if not as hoped; drop any other."""
-        if isinstance(error, ResolverdError) and not isinstance(error, ProtocolError):
-            self.give_back(connection)
-        else:
-            connection.close()
+    def _settle(self, connection: Connection | None, error: BaseException) -> Exception:
+        """Keep the connection if its daemon answered, else drop it.
+
+        Returns:
+            The error, if another attempt may mend it; any other is raised again.
+        """
+        answered = isinstance(error, ResolverdError) and not isinstance(
+            error, (ProtocolError, DaemonUnavailableError)
+        )
+        if connection is not None:
+            if answered:
+                self.give_back(connection)
+            else:
+                connection.close()
+        hopeless = connection is None and isinstance(error, DaemonUnavailableError)
+        if hopeless or not isinstance(error, OSError):
+            raise error
+        return error
 
     def _take(self, deadline: float) -> Connection:
         try:
@@ -200,3 +221,13 @@ class Link:
             f"no answer from resolverd within {self.timeout:g} s ({cause}); is it running? "
             f"Start it with `resolverd serve`, or name its socket in RESOLVERD_SOCKET"
         )
+
+
+def _judged(connection: Connection, method: str, params: list[object], deadline: float) -> _Reply:
+    message, data = connection.lookup(method, params, deadline)
+    if message[2] is not None:
+        raise from_wire(message[2])
+    result = message[3]
+    if type(result) is not list or len(result) != 2:
+        raise ProtocolError(f"{method} got a result of no known form: {result!r:.200}")
+    return connection, result, data

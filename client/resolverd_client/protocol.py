@@ -14,7 +14,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache, partial
 
-import msgpack  # type: ignore[import-untyped]
+import msgpack
 
 from resolverd_client.errors import ProtocolError
 
@@ -52,7 +52,7 @@ def pack(value: object) -> bytes:
         ValueError: It is nested too deeply, or holds itself.
     """
     try:
-        return _packb(value)
+        return _packb(value)  # type: ignore[no-any-return]
     except (RecursionError, OverflowError) as error:
         raise ValueError(f"the value can't be packed: {error}") from None
 
@@ -69,7 +69,7 @@ def unpack(data: bytes | memoryview) -> Any:
         raise ProtocolError(f"malformed data: {error or type(error).__name__}") from None
 
 
-def _ext(value: object) -> msgpack.ExtType:
+def _ext(value: object) -> msgpack.ExtType:  # noqa: PLR0911 (one return a type)
     """Give the extension form of a value that msgpack itself has no form for."""
     kind = type(value)
     if kind is tuple:
@@ -136,7 +136,7 @@ def _unpack_aware(data: bytes) -> datetime.datetime:
     zone = datetime.timezone(offset)
     if zone.tzname(None) != name:
         zone = datetime.timezone(offset, name)
-    return datetime.datetime(*_DATETIME.unpack(fields), tzinfo=zone)
+    return _unpack_datetime(fields).replace(tzinfo=zone)
 
 
 def _unpack_ordered(data: bytes) -> OrderedDict[Any, Any]:
@@ -174,7 +174,7 @@ FAULTS = (ValueError, TypeError, OverflowError, RecursionError, struct.error,
 
 
 def _array_head(length: int) -> bytes:
-    return msgpack.Packer().pack_array_header(length)
+    return msgpack.Packer().pack_array_header(length)  # type: ignore[no-any-return]
 
 
 class FrameReader:
@@ -273,7 +273,7 @@ def request(ident: int, method: str, params: Iterable[object]) -> bytes:
 
 def response_head(ident: int) -> bytes:
     """Build what stands before the packed result in the response to request ``ident``."""
-    return b"\x94\x01" + _packb(ident) + b"\xc0"
+    return b"\x94\x01" + pack(ident) + b"\xc0"
 
 
 def response(ident: int, result: object) -> bytes:
@@ -303,10 +303,3 @@ def notification(method: str, params: Iterable[object]) -> bytes:
 def canonical(name: str) -> str:
     """Give the canonical form of a name as the wire's lookups take it: ``x`` stands for ``x@``."""
     return name if "@" in name else name + "@"
-
-
-def uint_size(value: int) -> int:
-    """Tell how many bytes msgpack takes for a non-negative integer, packed at its shortest."""
-    return 1 if value < 0x80 else 2 if value < 0x100 else 3 if value < 0x10000 else (
-        5 if value < 0x100000000 else 9
-    )  # fmt: skip

@@ -1,0 +1,1 @@
+"""Answers lookups and requests over a Unix socket."""

@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import fcntl
 import os
 import resource
 import signal
 import sys
 from pathlib import Path
 
+from resolverd_client.errors import FetchError
+from resolverd_client.protocol import pack
+
 from resolverd.serving.call import Call, Reply
 from resolverd.serving.limits import Limits
 from resolverd.serving.listen import bind
 from resolverd.serving.lookups import Lookups
 from resolverd.serving.server import Server
-from resolverd_client.errors import FetchError
-from resolverd_client.protocol import pack
 
 
 def cards(count: int, generation: int) -> dict[str, bytes]:
@@ -105,8 +107,6 @@ class FixedServer:
         return {"path": self.file, "inode": os.stat(self.file).st_ino}
 
     async def lease(self, call: Call, target: dict[str, object], options: object) -> object:
-        import fcntl
-
         fd = os.open(self.file, os.O_RDONLY)
         fcntl.flock(fd, fcntl.LOCK_SH)
         call.notify("progress", [call.id, {"done": 0}])
