@@ -78,12 +78,13 @@ def words_of(refusal):
 
 def cut_off(text):
     """``text`` in one wording: resolverd, reading each document by itself, meets an end sooner."""
-    return text.replace("unexpected document separator", "unexpected end of stream")
+    text = text.replace("unexpected document separator", "unexpected end of stream")
+    return text.replace("'<document start>'", "'<stream end>'")
 
 
 def cards_of(parsed):
     """What resolverd reads from a file, in the form of the oracle's answer."""
-    return [[card.name, tree(card.fields)] for card in parsed.cards]
+    return [[tree(card.name)[1], tree(card.fields)] for card in parsed.cards]
 
 
 def holds_itself(data):

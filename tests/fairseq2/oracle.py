@@ -68,7 +68,7 @@ def files(paths):
 
     def load(path):
         loader = fresh().resolve(AssetMetadataFileLoader)
-        return [[name, tree(metadata)] for name, metadata in loader.load(Path(path), "oracle")]
+        return [[tree(name)[1], tree(found)] for name, found in loader.load(Path(path), "oracle")]
 
     return [attempt(load, path) for path in paths]
 

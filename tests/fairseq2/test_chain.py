@@ -7,12 +7,13 @@ taken from the environment that holds it, and a directory that the tests write t
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import time
 from collections import Counter
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from resolverd_client import AssetNotFoundError, RequestError
 
@@ -42,6 +43,16 @@ empty: {map: {}, list: [], set: !!set {}, omap: !!omap []}
 deep: [[[[[[[[[[{a: [{b: [[]]}]}]]]]]]]]]]
 alias: [&a {b: 1}, *a, *a]
 """
+
+
+def through_the_daemon(examples):
+    # A failure waits for its deadline: too slow to be made small. test_files.py does that.
+    return settings(
+        max_examples=examples,
+        deadline=None,
+        phases=[Phase.explicit, Phase.reuse, Phase.generate],
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    )
 
 
 @pytest.fixture(scope="module")
@@ -157,7 +168,7 @@ def test_every_type_of_value_comes_through_the_socket(fairseq2, client, put):
     assert tree(older) == metadata
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+@through_the_daemon(examples=8)
 @given(contents=st.lists(hard_yaml.files(), min_size=1, max_size=40))
 def test_any_files_give_fairseq2s_cards_and_refusals_through_the_socket(
     fairseq2, client, put, contents
@@ -169,7 +180,7 @@ def test_any_files_give_fairseq2s_cards_and_refusals_through_the_socket(
     shipped = set(fairseq2.ask("package", name="fairseq2.assets.cards")["metadata"])
     expected = shipped | set(served)
     accepted = [pair for theirs in answers if isinstance(theirs, list) for pair in theirs]
-    once = {name: metadata for name, metadata in accepted if served[name] == 1}
+    once = {n: metadata for n, metadata in accepted if type(n) is str and served[n] == 1}
     faults = {
         str(path): compare.code_of(theirs["refused"])
         for path, data, theirs in zip(paths, named.values(), answers, strict=True)
@@ -186,6 +197,27 @@ def test_any_files_give_fairseq2s_cards_and_refusals_through_the_socket(
         ]
 
     settled(differences)
+
+
+# Faults between cards, which fairseq2 meets when it puts stores together or retrieves a card.
+BETWEEN_CARDS = {"duplicate-name", "missing-base", "base-cycle"}
+
+
+@through_the_daemon(examples=6)
+@given(contents=st.lists(hard_yaml.files(), min_size=1, max_size=40))
+def test_lint_finds_an_error_in_just_the_files_that_fairseq2_refuses(fairseq2, node, put, contents):
+    paths = put({f"{n}.yaml": data for n, data in enumerate(contents)})
+    answers = fairseq2.ask("files", paths=[str(path) for path in paths])
+    refused = {
+        str(path)
+        for path, data, theirs in zip(paths, contents, answers, strict=True)
+        if "refused" in theirs or compare.holds_itself(data)
+    }
+    linted = node.ctl("--json", "lint", str(paths[0].parent))
+    problems = json.loads(linted.stdout)["problems"]
+    errors = [each for each in problems if each["severity"] == "error"]
+    assert linted.returncode == (1 if errors else 0)
+    assert {e["path"] for e in errors if e["code"] not in BETWEEN_CARDS} == refused
 
 
 def names_of(paths, contents):
