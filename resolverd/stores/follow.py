@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_UNSETTLED_STEP = 0.003
+_UNSETTLED_STEP = 0.002
 _LOST_AFTER = 0.5
 _POLLED_REST = 4
 """A polled store rests at least so many times as long as its scan took: servers are shared."""
@@ -114,7 +114,7 @@ class Follower:
     async def _pause(self) -> None:
         until = self._next_scan
         now = time.monotonic()
-        if self._tracked.unsettled:
+        if self._tracked.contents.unsettled:
             until = min(until, now + _UNSETTLED_STEP)
         with anyio.move_on_after(max(0.0, until - now)):
             await self._wake.wait()
@@ -128,7 +128,7 @@ class Follower:
         self._line = replace(self._line, hints=self._line.hints + len(hints))
         if everything or time.monotonic() >= self._next_scan:
             return await self._scan(hinted=everything or bool(hints))
-        hints |= self._tracked.unsettled.keys()
+        hints |= self._tracked.contents.unsettled.keys()
         return await self._in_thread(lambda: self._tracked.look(hints)) if hints else None
 
     async def _scan(self, *, hinted: bool) -> StoreChange | None:
@@ -193,9 +193,9 @@ class Follower:
             reason=tracked.root.reason,
             polled=tracked.polled,
             root=tracked.root.paths[0] if tracked.root.paths else None,
-            files=len(tracked.files),
+            files=len(tracked.contents.files),
             directories=len(tracked.directories),
-            unsettled=len(tracked.unsettled),
+            unsettled=len(tracked.contents.unsettled),
             recoveries=tracked.recovered,
         )
         self._status.stores[tracked.store.source] = self._line

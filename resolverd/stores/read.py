@@ -22,7 +22,7 @@ from .scan import stamp_of
 MAX_BYTES = 16 * 1024 * 1024
 RECENT = 2.0
 """Files whose inode changed less than so many seconds ago may have a writer at work."""
-QUIET = 0.006
+QUIET = 0.005
 """How long a stamp must stand still where writers can't be asked for: above a clock tick."""
 QUIET_SHRUNK = 0.1
 """The same for a file that shrank: it may have been truncated and be written anew."""

@@ -14,10 +14,10 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from resolverd.cards.file import FileRead, Stamp, StoreChange
+from resolverd.cards.file import Stamp, StoreChange
 
+from .contents import Contents
 from .mounts import needs_polling, read_mounts
-from .read import QUIET, Unsettled, Wish, read
 from .roots import Root, resolve
 from .scan import Identity, Listing, is_card_name, stamp_of, walk
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from .settings import WatchSettings
 
 _GONE = (errno.ENOENT, errno.ENOTDIR)
-_START_MOMENT = 0.15
+_TRIES = 20
 _MANY = 50
 """Directories to list again above which a full scan is cheaper."""
 
@@ -41,10 +41,9 @@ class TrackedStore:
     Attributes:
         store: The store.
         root: Its root at the last look.
-        files: Stamp of every card file as last read; None for one to read again.
+        contents: Its card files as last read.
         directories: Every directory as last listed.
         unreadable: Directories that can't be listed.
-        unsettled: Files left alone because someone is writing them.
         polled: Why the store is polled; None when inotify sees its changes.
         recovered: Changes that only a scan found, long after they were made.
         layout: Counts up whenever ``directories`` or the root's names change.
@@ -60,17 +59,14 @@ class TrackedStore:
     ) -> None:
         self.store = store
         self.root = Root("missing")
-        self.files: dict[str, Stamp | None] = dict(known)
+        self.contents = Contents(settings, known, special=not store.is_package)
         self.directories: dict[str, Identity] = {}
         self.unreadable: dict[str, str] = {}
-        self.unsettled: dict[str, Unsettled] = {}
         self.polled: str | None = "forced by configuration" if store.poll else None
-        self._remote = False
         self.recovered = 0
         self.layout = 0
         self.stat_cost = 0.0
         self._settings = settings
-        self._errors: dict[str, str] = {}
         self._linked: set[str] = set()
         self._good: Root | None = None  # the root as of the last report that could be trusted
         self._device = device
@@ -93,13 +89,16 @@ class TrackedStore:
             What changed, None when nothing did; the first call always reports completely.
         """
         start = time.thread_time()
-        for _ in range(3):
+        for _ in range(_TRIES):
             root = resolve(self.store)
             if root.state != "ok":
                 return self._untrusted(root)
             listing = self._walk(root)
             if resolve(self.store).identity == root.identity:
                 break
+        else:
+            reason = f"{root.paths[0]} is replaced faster than it can be listed"
+            return self._untrusted(replace(root, state="error", reason=reason), listing)
         self.stat_cost = time.thread_time() - start
         fault = self._fault(root, listing)
         if fault is not None:
@@ -172,7 +171,7 @@ class TrackedStore:
             lists.add(path)
         elif parent in self._linked and not is_card_name(name):
             lists.add(parent)
-        elif path in self.files or path in self.unsettled:
+        elif path in self.contents.files or path in self.contents.unsettled:
             gone.add(path)
 
     def _relist(self, directory: str, found: dict[str, Stamp | None], gone: set[str]) -> None:
@@ -195,17 +194,11 @@ class TrackedStore:
         for path in regained:
             del self.unreadable[path]
             if path not in listing.unreadable:
-                self._doubt(path)
-        for path in self.files:
+                self.contents.doubt(path)
+        for path in self.contents.files:
             inside = path == directory or path.startswith(below)
             if inside and path not in listing.files and not path.startswith(hidden):
                 gone.add(path)
-
-    def _doubt(self, directory: str) -> None:
-        """Read again what lies below a directory that could not be listed for a while."""
-        for path in self.files:
-            if path.startswith(directory + "/"):
-                self.files[path] = None
 
     def _walk(self, root: Root) -> Listing:
         if root.is_file:
@@ -236,7 +229,7 @@ class TrackedStore:
             return "error", f"{place} can't be listed: {listing.unreadable[place]}"
         empty = not listing.files and not listing.unreadable and len(listing.directories) <= 1
         moved = self._device is not None and self._device != root.device
-        if empty and moved and self.files:
+        if empty and moved and self.contents.files:
             reason = f"{place} is empty and on another file system than before: is it mounted?"
             return "empty-mount", reason
         return None
@@ -245,7 +238,8 @@ class TrackedStore:
         directories = listing.directories if listing is not None else {}
         self.layout += self.directories != directories or self.root.names != root.names
         self.root, self._good = root, None
-        self.directories, self.unsettled = directories, {}
+        self.directories = directories
+        self.contents.unsettled.clear()
         saying = (root.state, root.reason)
         if self._said == saying:
             return None
@@ -259,15 +253,15 @@ class TrackedStore:
         if complete:
             self._choose_polling(root)
         for directory in self.unreadable.keys() - listing.unreadable.keys():
-            self._doubt(directory)
+            self.contents.doubt(directory)
         self.layout += self.directories != listing.directories or self.root.names != root.names
         self.root = self._good = root
         self._device = root.device
         self.directories, self._linked = listing.directories, listing.linked
         self.unreadable = listing.unreadable
-        self.unsettled = {p: one for p, one in self.unsettled.items() if p in listing.files}
+        self.contents.leave_alone_only(listing.files)
         hidden = tuple(f"{directory}/" for directory in listing.unreadable)
-        missing = self.files.keys() - listing.files.keys()
+        missing = self.contents.files.keys() - listing.files.keys()
         gone = {path for path in missing if not path.startswith(hidden)}
         if seconds_ago is not None and not complete:
             self._count_lost(listing, seconds_ago)
@@ -276,7 +270,9 @@ class TrackedStore:
     def _count_lost(self, listing: Listing, seconds_ago: float) -> None:
         latest = time.time_ns() - int(seconds_ago * 1e9)
         for path, stamp in listing.files.items():
-            old = self.files.get(path, stamp if path in self.unsettled else Stamp(0, 0, 0, 0))
+            old = self.contents.files.get(
+                path, stamp if path in self.contents.unsettled else Stamp(0, 0, 0, 0)
+            )
             if stamp is None or old is None or stamp == old or stamp.ctime_ns >= latest:
                 continue
             if os.path.dirname(path) not in self._linked:  # a link's target is not watched
@@ -286,28 +282,15 @@ class TrackedStore:
         mounts = read_mounts()
         reasons = (needs_polling(path, mounts) for path in root.paths)
         reason = next((reason for reason in reasons if reason is not None), None)
-        self._remote = reason is not None
+        self.contents.remote = reason is not None
         if self.store.poll is None:
             self.polled = reason
 
     def _report(
         self, found: Mapping[str, Stamp | None], gone: set[str], *, complete: bool = False
     ) -> StoreChange | None:
-        """Read what differs from what is known, and take over the outcome."""
-        known = self.files
-        reads: list[FileRead] = []
-        gone -= found.keys()
-        for path, stamp in found.items():
-            old = known.get(path)
-            if stamp is None or stamp != old or path in self.unsettled:
-                self._read(path, reads, gone, changed=not complete)
-        if complete:
-            self._wait_for_writers(reads, gone)
-        for path in self.unsettled.keys() & gone:
-            del self.unsettled[path]
-        for path in gone:
-            known.pop(path, None)
-            self._errors.pop(path, None)
+        """Take over what was found, and put what that changes into a report."""
+        reads = self.contents.update(found, gone, whole=complete)
         saying = ("ok", self.root.identity, tuple(sorted(self.unreadable.items())))
         if not complete and not reads and not gone and saying == self._said:
             return None
@@ -321,47 +304,5 @@ class TrackedStore:
             removed=frozenset(gone),
             unreadable=dict(self.unreadable),
             complete=complete,
-            kept=frozenset(known.keys() - fresh) if complete else frozenset(),
+            kept=frozenset(self.contents.files.keys() - fresh) if complete else frozenset(),
         )
-
-    def _wait_for_writers(self, reads: list[FileRead], gone: set[str]) -> None:
-        """Give files that are being written a moment, so that a start is whole if it can be."""
-        until = time.monotonic() + _START_MOMENT
-        while self.unsettled and time.monotonic() < until:
-            time.sleep(QUIET)
-            for path in list(self.unsettled):
-                self._read(path, reads, gone, changed=False)
-
-    def _read(self, path: str, reads: list[FileRead], gone: set[str], *, changed: bool) -> None:
-        wish = Wish(
-            path,
-            old=self.files.get(path),
-            changed=changed and self._remote,
-            local=not self._remote,
-            special=not self.store.is_package,
-            pending=self.unsettled.get(path),
-            patience=self._settings.patience,
-            bound=self._settings.max_file_bytes,
-        )
-        outcome = read(wish)
-        if isinstance(outcome, Unsettled):
-            self.unsettled[path] = outcome
-            return
-        self.unsettled.pop(path, None)
-        if outcome is None:
-            if path in self.files:
-                gone.add(path)
-            return
-        if outcome.error is not None and self._errors.get(path) == outcome.error:
-            if path in self.files:
-                self.files[path] = outcome.stamp
-            return
-        self._take(outcome, reads)
-
-    def _take(self, outcome: FileRead, reads: list[FileRead]) -> None:
-        if outcome.error is not None:
-            self._errors[outcome.path] = outcome.error
-        else:
-            self._errors.pop(outcome.path, None)
-        self.files[outcome.path] = outcome.stamp
-        reads.append(outcome)
