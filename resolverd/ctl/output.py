@@ -137,11 +137,10 @@ def span(seconds: float) -> str:
 
 def plain(value: object) -> str:
     """Say a card's value for people: text as it is, anything larger as YAML."""
-    if isinstance(value, (str, PurePath)):
-        return str(value)
+    said = jsonable(value)
+    if isinstance(said, str):
+        return said
     import yaml  # noqa: PLC0415 -- only large values need it
 
-    dumped = yaml.safe_dump(
-        jsonable(value), sort_keys=False, allow_unicode=True, default_flow_style=False
-    )
+    dumped = yaml.safe_dump(said, sort_keys=False, allow_unicode=True, default_flow_style=False)
     return dumped.removesuffix("\n").removesuffix("\n...")

@@ -1,0 +1,214 @@
+"""resolverd and resolverctl as people and scripts use them."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import pty
+import select
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.checkpoints.origin import Origin
+from tests.daemon.running import Daemon, card, daemon, eventually, write
+
+
+@pytest.fixture(scope="module")
+def origin() -> Iterator[Origin]:
+    with Origin() as running:
+        running.put("/m.bin", b"weights" * 1000)
+        yield running
+
+
+@pytest.fixture(scope="module")
+def node(origin: Origin) -> Iterator[Daemon]:
+    with daemon() as running:
+        write(
+            running.store / "cards.yaml",
+            card("base", model_family="llama", checkpoint=origin.url("/m.bin"))
+            + "---\n"
+            + card("leaf", base="base", released="2026-01-31", sizes="[1, 2]")
+            + "---\n"
+            + card("corpus", dataset_family="text", data=origin.url("/nowhere")),
+        )
+        write(running.store / "broken.yaml", "name: broken\nname: twice\n")
+        eventually(lambda: len(running.client().asset_names) == 3)
+        eventually(lambda: running.client().status()["problem_count"] == 1)
+        yield running
+
+
+def answer(node: Daemon, *arguments: str, code: int = 0) -> object:
+    done = node.ctl(*arguments, "--json")
+    assert done.returncode == code, done
+    return json.loads(done.stdout)
+
+
+def test_status_tells_the_stores_and_the_problem(node: Daemon) -> None:
+    told = node.ctl("status")
+    assert told.returncode == 0
+    assert "3 cards" in told.stdout
+    assert str(node.store) in told.stdout
+    assert "broken.yaml:2" in told.stdout
+
+
+def test_list_takes_a_pattern_and_a_kind(node: Daemon) -> None:
+    assert [c["name"] for c in answer(node, "list")] == ["base@", "corpus@", "leaf@"]  # type: ignore[attr-defined]
+    assert [c["name"] for c in answer(node, "list", "l*")] == ["leaf@"]  # type: ignore[attr-defined]
+    models = answer(node, "list", "--kind", "model")
+    assert [c["name"] for c in models] == ["base@", "leaf@"]  # type: ignore[attr-defined]
+
+
+def test_a_pipe_gets_one_line_an_asset_with_tabs(node: Daemon) -> None:
+    lines = node.ctl("list", "--kind", "model").stdout.splitlines()
+    assert [line.split("\t")[0] for line in lines] == ["base", "leaf"]
+
+
+def test_show_tells_where_each_field_came_from(node: Daemon) -> None:
+    shown = answer(node, "show", "leaf")
+    assert isinstance(shown, dict)
+    origins = {field["field"]: field["card"] for field in shown["fields"]}
+    assert origins["model_family"] == "base@"
+    assert origins["sizes"] == "leaf@"
+
+
+def test_get_prints_one_value_or_all(node: Daemon) -> None:
+    assert node.ctl("get", "leaf", "model_family").stdout == "llama\n"
+    assert node.ctl("get", "leaf", "released").stdout == "2026-01-31\n"
+    assert answer(node, "get", "leaf", "sizes") == [1, 2]
+    fields = answer(node, "get", "leaf")
+    assert isinstance(fields, dict)
+    assert fields["released"] == "2026-01-31"
+
+
+def test_options_are_taken_before_and_after_the_command(node: Daemon) -> None:
+    before = subprocess.run(
+        [sys.executable, "-m", "resolverd.ctl", "--json", "list", "--socket", str(node.socket)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(before.stdout) == answer(node, "list")
+
+
+def test_prefetch_path_and_verify_agree(node: Daemon) -> None:
+    fetched = node.ctl("prefetch", "l*")
+    assert fetched.returncode == 0, fetched
+    assert "1 of 1 ready" in fetched.stdout
+    path = node.ctl("path", "leaf").stdout.strip()
+    assert Path(path).read_bytes() == b"weights" * 1000
+    assert node.ctl("verify", "leaf").returncode == 0
+    assert node.ctl("verify", "--all").stdout.endswith("1 verified, 0 damaged\n")
+
+
+def test_prefetch_tells_which_failed_and_exits_1(node: Daemon) -> None:
+    done = node.ctl("prefetch", "base", "corpus")
+    assert done.returncode == 1
+    assert "1 of 2 ready" in done.stdout
+    assert "corpus data: failed" in done.stdout
+    results = answer(node, "prefetch", "base", "corpus", code=1)
+    assert [bool(each["error"]) for each in results] == [False, True]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["list", "--colour"], 2),
+        (["frobnicate"], 2),
+        (["verify"], 2),
+        (["show", "nobody"], 4),
+        (["get", "leaf", "nothing"], 4),
+        (["path", "nobody"], 4),
+        (["prefetch", "nobody"], 4),
+        (["prefetch", "nobody*"], 4),
+        (["path", "corpus"], 1),
+    ],
+)
+def test_exit_codes(node: Daemon, arguments: list[str], code: int) -> None:
+    done = node.ctl(*arguments)
+    assert done.returncode == code, done
+    assert done.stderr or done.stdout
+    assert "Traceback" not in done.stderr
+
+
+def test_an_unreachable_daemon_is_exit_3_and_says_what_was_tried(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "resolverd.ctl", "status", "--socket", str(tmp_path / "s")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 3
+    assert str(tmp_path / "s") in done.stderr
+
+
+def test_lint_needs_no_daemon_and_exits_1_on_errors(tmp_path: Path) -> None:
+    write(tmp_path / "a.yaml", "name: a\nbase: nowhere\n")
+    command = [sys.executable, "-m", "resolverd.ctl", "lint", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "a.yaml:1" in done.stdout
+    assert "nowhere" in done.stdout
+    write(tmp_path / "a.yaml", "name: a\nmodel_family: f\n")
+    done = subprocess.run([*command, "--json"], capture_output=True, text=True, check=True)
+    (problem,) = json.loads(done.stdout)["problems"]
+    assert (problem["code"], problem["severity"]) == ("no-checkpoint", "warning")
+
+
+def test_watch_prints_each_change_as_one_json_line() -> None:
+    with daemon() as node:
+        watching = subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "resolverd.ctl",
+                "watch",
+                "--json",
+                "--socket",
+                str(node.socket),
+            ],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert watching.stdout is not None
+        try:
+            versions = itertools.count()
+
+            def told() -> object:
+                """Edit, until the watcher has subscribed and hears of an edit."""
+                write(node.store / "a.yaml", card("a", version=next(versions)))
+                return select.select([watching.stdout], [], [], 0.05)[0]
+
+            eventually(told)
+            event = json.loads(watching.stdout.readline())
+            assert event["added"] + event["changed"] == ["a@"]
+        finally:
+            watching.terminate()
+            watching.wait()
+            watching.stdout.close()
+
+
+def test_a_terminal_gets_tables_within_its_width(node: Daemon) -> None:
+    leader, follower = pty.openpty()
+    command = [sys.executable, "-m", "resolverd.ctl", "list", "--socket", str(node.socket)]
+    environ = {**os.environ, "TERM": "xterm", "COLUMNS": "80", "LINES": "24"}
+    process = subprocess.Popen(command, stdout=follower, env=environ)
+    os.close(follower)
+    shown = b""
+    while True:
+        try:
+            chunk = os.read(leader, 65536)
+        except OSError:  # the other end is closed
+            break
+        if not chunk:
+            break
+        shown += chunk
+    assert process.wait(20) == 0
+    os.close(leader)
+    text = shown.decode()
+    assert "kind" in text
+    assert "corpus" in text
