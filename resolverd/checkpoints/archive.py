@@ -65,7 +65,7 @@ def unpack(path: str, name: str, tree: str, limits: Limits, job: Job) -> tuple[E
     os.mkdir(tree)
     try:
         entries = tuple(_unpacked(path, name, tree, limits, job))
-        _refuse_links_out(tree, name)
+        _refuse_what_came_out(tree, name, entries)
     except (
         zipfile.BadZipFile,
         tarfile.TarError,
@@ -80,8 +80,6 @@ def unpack(path: str, name: str, tree: str, limits: Limits, job: Job) -> tuple[E
     except BaseException:
         shutil.rmtree(tree, ignore_errors=True)
         raise
-    if not entries:
-        raise SourceError(f"{name}: the archive holds no file.")
     return entries
 
 
@@ -198,7 +196,10 @@ def _stream(archive: zipfile.ZipFile | tarfile.TarFile, member: _Member) -> IO[b
     return found
 
 
-def _refuse_links_out(tree: str, name: str) -> None:
+def _refuse_what_came_out(tree: str, name: str, entries: tuple[Entry, ...]) -> None:
+    """Only now can it be seen where links lead, through all other links."""
+    if not entries:
+        raise SourceError(f"{name}: the archive holds no file.")
     root = os.path.realpath(tree)
     for folder, folders, files in os.walk(tree):
         for entry in folders + files:

@@ -149,7 +149,7 @@ class Link:
                 logger.debug("the worker's socket broke: %s", error)
             finally:
                 self.pid, self._sock = None, None
-                if not self._hopeless:
+                if self._up.is_set() and not self._hopeless:
                     self._up = anyio.Event()
                 self._end_calls()
                 ours.close()  # which ends a worker that still lives

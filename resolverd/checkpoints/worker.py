@@ -32,7 +32,7 @@ from resolverd.errors import CacheError, ResolverdError
 
 logger = logging.getLogger("resolverd.checkpoints.worker")
 
-_OWNER_WAIT = 5.0
+_OWNER_WAIT = 2.0
 
 
 class Worker:

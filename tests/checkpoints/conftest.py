@@ -1,4 +1,4 @@
-"""What tests of checkpoints share: a real origin, an engine in this process, a service with a worker."""
+"""An origin, an engine in this process, and a service with a worker, for tests of checkpoints."""
 
 from __future__ import annotations
 
@@ -41,12 +41,21 @@ def origin() -> Iterator[Origin]:
         yield running
 
 
+def limits(**changes: object) -> Limits:
+    return Limits(**{**QUICK, **changes})  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path / "cache")
+
+
 @dataclass
 class Bench:
     """An engine in this process, and what it told."""
 
     root: Path
-    limits: Limits = field(default_factory=lambda: limits())
+    limits: Limits = field(default_factory=limits)
     policy: Policy = field(default_factory=lambda: Policy(file_roots=None))
     steps: list[str] = field(default_factory=list)
 
@@ -82,15 +91,6 @@ class Bench:
             for folder, _, names in os.walk(os.path.realpath(self.layout.link(asset))):
                 found |= {os.path.join(folder, name) for name in names}
         return found
-
-
-def limits(**changes: object) -> Limits:
-    return Limits(**{**QUICK, **changes})  # type: ignore[arg-type]
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    return Bench(tmp_path / "cache")
 
 
 @asynccontextmanager

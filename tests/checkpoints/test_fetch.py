@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import ipaddress
 import json
 import os
 import stat
@@ -280,7 +281,7 @@ def test_a_cache_that_cannot_be_made_is_told_with_a_remedy(bench: Bench) -> None
 
 
 def test_a_gated_file_says_how_to_get_access(bench: Bench) -> None:
-    with pytest.raises(SourceError, match="Ask for access at https://ai.meta.com/llama/"):
+    with pytest.raises(SourceError, match=r"Ask for access at https://ai\.meta\.com/llama/"):
         bench.fetch("https://ai.meta.com/llama/;gated=true")
 
 
@@ -302,8 +303,6 @@ def test_a_name_that_leads_to_a_forbidden_address_is_refused(
 
 
 def _loopback() -> object:
-    import ipaddress
-
     return ipaddress.ip_address("127.0.0.1")
 
 

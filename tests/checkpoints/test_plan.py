@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from email.utils import formatdate
 
 import pytest
@@ -28,7 +29,7 @@ def test_ranges_hold_exactly_the_bytes_that_were_added(pairs: list[list[int]]) -
     assert {n for low, high in pairs for n in range(low, high)} == {
         n for low, high in ranges for n in range(low, high)
     }
-    assert all(a[1] < b[0] for a, b in zip(ranges, ranges[1:], strict=False))
+    assert all(a[1] < b[0] for a, b in itertools.pairwise(ranges))
 
 
 @given(spans, st.integers(1, 50))

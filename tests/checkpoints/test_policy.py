@@ -9,7 +9,7 @@ from resolverd.checkpoints.policy import Policy
 
 @pytest.mark.parametrize("scheme", ["ftp", "", "s3", "gopher"])
 def test_only_the_schemes_that_are_allowed_are_fetched(scheme: str) -> None:
-    with pytest.raises(Denied, match="fetch.schemes"):
+    with pytest.raises(Denied, match=r"fetch\.schemes"):
         policy.check_scheme(Policy(), scheme, "x")
 
 

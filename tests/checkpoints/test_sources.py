@@ -118,7 +118,8 @@ def test_parts_can_be_read_side_by_side(source: Source) -> None:
     file = only(source)
     with source.open(file, 0, 100) as one, source.open(file, 100, 200) as two:
         a, b = memoryview(bytearray(100)), memoryview(bytearray(100))
-        assert two.readinto(b) and one.readinto(a)
+        assert two.readinto(b)
+        assert one.readinto(a)
         assert bytes(b[:1]) == DATA[100:101]
 
 
@@ -151,7 +152,7 @@ def test_an_empty_file_is_a_file(source: Source, world: World) -> None:
 
 def test_what_is_not_there_is_a_clear_error(source: Source, world: World) -> None:
     world.remove()
-    with pytest.raises(SourceError, match="Check the card|check the URI"):
+    with pytest.raises(SourceError, match=r"Check the card|check the URI"):
         source.resolve()
 
 

@@ -1,0 +1,225 @@
+"""The life of a file: the table, and random walks through it with a crash between any two steps."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from resolverd.checkpoints import disk, state
+from resolverd.checkpoints.disk import Layout
+from resolverd.checkpoints.hashing import faults
+from resolverd.checkpoints.job import Job
+from resolverd.checkpoints.journal import Journal, Pin
+from resolverd.checkpoints.limits import Limits
+from resolverd.checkpoints.manifest import Entry, Manifest
+from resolverd.checkpoints.state import Event, Facts, ImpossibleError, Life, State
+
+ASSET = "a" * 24
+
+
+@given(st.lists(st.sampled_from(Event), max_size=30))
+def test_no_way_to_published_avoids_verification(events: list[Event]) -> None:
+    life = Life()
+    verified = False
+    for event in events:
+        try:
+            life.on(event)
+        except ImpossibleError:
+            continue
+        if life.state is State.VERIFIED:
+            verified = True
+        if life.state in {State.ABSENT, State.PARTIAL}:
+            verified = False
+        assert life.state is not State.PUBLISHED or verified
+
+
+def test_a_crash_can_happen_in_every_state_and_never_brings_a_file_further() -> None:
+    order = [State.ABSENT, State.PARTIAL, State.COMPLETE, State.VERIFIED, State.PUBLISHED]
+    for before in State:
+        after = state.after(before, Event.CRASHED)
+        assert after is before or order.index(after) < order.index(before)
+
+
+def test_every_state_can_end() -> None:
+    for start in State:
+        seen, todo = {start}, [start]
+        while todo:
+            for after in state.TABLE[todo.pop()].values():
+                if after not in seen:
+                    seen.add(after)
+                    todo.append(after)
+        assert State.ABSENT in seen
+
+
+def test_what_cannot_happen_is_a_bug() -> None:
+    with pytest.raises(ImpossibleError):
+        state.after(State.PARTIAL, Event.RELEASED)
+
+
+@pytest.mark.parametrize(
+    ("facts", "expected"),
+    [
+        (Facts(), State.ABSENT),
+        (Facts(journalled=0, size=10), State.PARTIAL),
+        (Facts(journalled=10, size=10), State.COMPLETE),
+        (Facts(journalled=10, size=10, published=True), State.COMPLETE),
+        (Facts(published=True), State.PUBLISHED),
+    ],
+)
+def test_the_disk_tells_the_state_after_a_crash(facts: Facts, expected: State) -> None:
+    assert state.observe(facts) is expected
+
+
+class Walk:
+    """One asset on a real disk; each step may be the last before a crash."""
+
+    def __init__(self, root: Path) -> None:
+        self.layout = Layout(str(root))
+        self.limits = Limits()
+        disk.prepare(self.layout)
+        self.published: dict[str, bytes] = {}
+        self.linked: str | None = None
+
+    def content(self, version: int) -> bytes:
+        return hashlib.sha256(b"%d" % version).digest() * 4
+
+    def manifest(self, version: int) -> Manifest:
+        data = self.content(version)
+        value = hashlib.sha256(data).hexdigest()
+        entry = Entry("m.bin", len(data), {"sha256": value})
+        key = f"{ASSET}-{value[:16]}"
+        return Manifest(
+            key, ASSET, "http://h/m.bin", "model", str(version), "card", (entry,), (entry,), 1.0
+        )
+
+    def download(self, version: int, upto: int) -> None:
+        os.makedirs(self.layout.partial(ASSET), exist_ok=True)
+        data = self.content(version)[:upto]
+        journal = Journal(
+            self.layout.journal(ASSET, "m.bin"),
+            Pin("m.bin", str(version), len(self.content(version))),
+        )
+        Path(self.layout.data(ASSET, "m.bin")).unlink(missing_ok=True)
+        Path(self.layout.data(ASSET, "m.bin")).write_bytes(data)
+        journal.record(((0, upto),) if upto else ())
+        journal.close()
+
+    def publish(self, version: int, steps: int) -> None:
+        manifest = self.manifest(version)
+        self.download(version, len(self.content(version)))
+        disk.remove_tree(self.layout.tree(ASSET))
+        disk.place(self.layout.data(ASSET, "m.bin"), self.layout.tree(ASSET), "m.bin")
+        if os.path.isdir(self.layout.object(manifest.key)):
+            disk.adopt(self.layout, manifest)
+            self.note(manifest, version)
+        else:
+            for count, step in enumerate(disk.publication(self.layout, manifest), 1):
+                if step == "link":
+                    self.note(manifest, version)
+                if count == steps:
+                    return
+        disk.discard(self.layout, ASSET)
+
+    def note(self, manifest: Manifest, version: int) -> None:
+        self.published[manifest.key] = self.content(version)
+        self.linked = manifest.key
+
+    def rot(self) -> None:
+        if self.linked:
+            manifest = disk.read_manifest(self.layout, self.linked)
+            assert manifest is not None
+            disk.withdraw(self.layout, manifest, "rot", 2)
+            del self.published[self.linked]
+            self.linked = None
+
+    def check(self) -> None:
+        """Whatever a client can see is whole, and nothing that was published is lost."""
+        found = disk.current(self.layout, ASSET)
+        assert (found.key if found else None) == self.linked
+        if os.path.lexists(self.layout.link(ASSET)) and self.linked:
+            visible = Path(self.layout.link(ASSET), "m.bin").read_bytes()
+            assert visible == self.published[self.linked]
+        for key, data in self.published.items():
+            manifest = disk.read_manifest(self.layout, key)
+            assert manifest is not None
+            assert faults(self.layout.object(key), manifest.files, Job(lambda *_: None)) == []
+            assert Path(self.layout.object(key), "m.bin").read_bytes() == data
+
+    def restart(self) -> None:
+        disk.prepare(self.layout)
+        disk.sweep(self.layout, self.limits, time.time())
+
+    def leftovers(self) -> set[str]:
+        """What is on disk though nothing speaks for it."""
+        listed = {
+            folder: set(os.listdir(self.layout.folder(folder)))
+            for folder in ("objects", "manifests", "locks", "assets")
+        }
+        manifests = {name.removesuffix(".json") for name in listed["manifests"]}
+        return (
+            (listed["objects"] ^ manifests)
+            | (listed["locks"] - listed["objects"] - {"owner"})
+            | (listed["assets"] - {ASSET})
+        )
+
+
+STEPS = st.one_of(
+    st.tuples(st.just("download"), st.integers(0, 2), st.integers(0, 128)),
+    st.tuples(st.just("publish"), st.integers(0, 2), st.integers(1, 6)),
+    st.tuples(st.just("rot"), st.just(0), st.just(0)),
+    st.tuples(st.just("restart"), st.just(0), st.just(0)),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(STEPS, max_size=8))
+def test_a_crash_between_any_two_steps_shows_nothing_unverified_and_loses_nothing(
+    walk: list[tuple[str, int, int]],
+) -> None:
+    root = Path(tempfile.mkdtemp(dir="/dev/shm" if os.path.isdir("/dev/shm") else None))
+    try:
+        world = Walk(root)
+        for action, version, count in walk:
+            if action == "download":
+                world.download(version, count)
+            elif action == "publish":
+                world.publish(version, count)
+            else:
+                getattr(world, action)()
+            if action != "restart":
+                world.check()
+            world.restart()
+            world.check()
+            assert world.leftovers() == set()
+    finally:
+        shutil.rmtree(root)
+
+
+def test_a_partial_that_can_be_resumed_survives_a_restart(tmp_path: Path) -> None:
+    world = Walk(tmp_path)
+    world.download(0, 50)
+    world.restart()
+    assert disk.resumes_at(world.layout, ASSET) == 50
+
+
+def test_a_partial_that_nobody_resumes_is_removed_after_days(tmp_path: Path) -> None:
+    world = Walk(tmp_path)
+    world.download(0, 50)
+    disk.sweep(world.layout, world.limits, time.time() + 8 * 86400)
+    assert os.listdir(world.layout.folder("partial")) == []
+
+
+def test_a_partial_without_a_valid_journal_is_removed_at_start(tmp_path: Path) -> None:
+    world = Walk(tmp_path)
+    world.download(0, 50)
+    Path(world.layout.journal(ASSET, "m.bin")).write_bytes(b"torn")
+    world.restart()
+    assert os.listdir(world.layout.folder("partial")) == []
