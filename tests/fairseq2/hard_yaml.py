@@ -113,8 +113,9 @@ _flow_key = _named(
 
 
 def _flow(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    inner = _named(inner)
     colon = st.sampled_from([": "] * 6 + [":", " : "])
-    entry = st.builds("{}{}{}".format, _flow_key, colon, inner)
+    entry = _named(st.builds("{}{}{}".format, _flow_key, colon, inner))
     comma = st.sampled_from([", ", ", ", ",", " , ", ",\n   "])
     sequence = st.builds(
         lambda sep, items: "[" + sep.join(items) + "]", comma, st.lists(inner, max_size=4)
@@ -155,6 +156,7 @@ def _joined(fields: dict[str, str]) -> str:
 
 def _block(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     """Texts that follow a key's colon, each ending with a newline."""
+    inner = _named(inner)
     mapping = st.dictionaries(_key, inner, min_size=1, max_size=4).map(_joined)
     sequence = st.lists(inner.map("-{}".format), min_size=1, max_size=4).map("".join)
     head = _property.map(lambda text: f" {text}\n" if text else "\n")
