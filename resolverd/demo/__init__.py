@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
@@ -48,7 +48,7 @@ def _play(folder: Path) -> None:
     files.mkdir()
     digest = write_checkpoint(files / "tiny_llama.safetensors", MEGABYTES)
     with serving(files, RATE) as origin:
-        _write_cards(stores, {"{origin}": origin.url, "{digest}": digest})
+        write_cards(stores, origin.url, digest)
         step(
             "A store of fairseq2 asset cards (one is broken), and an HTTP origin with a checkpoint"
         )
@@ -65,12 +65,17 @@ def _play(folder: Path) -> None:
         expect(origin.sent <= (MEGABYTES + 1) << 20, "the origin sent the checkpoint once")
 
 
-def _write_cards(store: Path, values: Mapping[str, str]) -> None:
+def write_cards(store: Path, origin: str, digest: str) -> None:
+    """Write the sample cards.
+
+    Args:
+        store: The folder to make.
+        origin: Where their checkpoint is, without its name.
+        digest: The checkpoint's SHA-256, in hex.
+    """
     store.mkdir()
     for card in resources.files("resolverd.demo").joinpath("cards").iterdir():
-        text = card.read_text("utf-8")
-        for mark, value in values.items():
-            text = text.replace(mark, value)
+        text = card.read_text("utf-8").replace("{origin}", origin).replace("{digest}", digest)
         (store / card.name).write_text(text, "utf-8")
 
 
