@@ -186,7 +186,7 @@ def test_a_broken_edit_keeps_the_last_good_card(fairseq2, tmp_path):
     assert "refused" in fairseq2.ask("directory", path=str(tmp_path))
 
 
-def test_a_directory_that_cannot_be_listed_costs_only_itself(fairseq2, tmp_path):
+def test_a_file_that_cannot_be_opened_costs_only_itself(fairseq2, tmp_path):
     (tmp_path / "x.yaml").write_text("name: x\n")
     (tmp_path / "deep.yaml").symlink_to("deep.yaml")  # a loop: can't be opened
     assert fairseq2.ask("directory", path=str(tmp_path))["refused"][0][0] == "OSError"
