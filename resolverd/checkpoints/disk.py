@@ -158,9 +158,12 @@ def read_manifest(layout: Layout, key: str) -> Manifest | None:
 
 def visible_path(layout: Layout, manifest: Manifest) -> str:
     """What a client is given: the file when the object holds just one, else the folder."""
-    if len(manifest.files) == 1 and "/" not in manifest.files[0].path:
-        return os.path.join(layout.object(manifest.key), manifest.files[0].path)
-    return layout.object(manifest.key)
+    folder = layout.object(manifest.key)
+    if len(manifest.files) != 1 or "/" in manifest.files[0].path:
+        return folder
+    if not manifest.whole and len(os.listdir(folder)) != 1:
+        return folder  # an archive may hold empty folders and links beside its one file
+    return os.path.join(folder, manifest.files[0].path)
 
 
 def publication(layout: Layout, manifest: Manifest) -> Iterator[str]:

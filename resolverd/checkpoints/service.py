@@ -100,6 +100,8 @@ class _Flight:
     """One download and everyone who waits for it."""
 
     wanted: Wanted
+    refresh: bool
+    force: bool
     last: Progress
     listeners: list[Listener | None] = field(default_factory=list)
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
@@ -107,7 +109,11 @@ class _Flight:
     result: Published | None = None
     error: Exception | None = None
 
-    def tell(self, progress: Progress) -> None:
+    def hear(self, event: Mapping[str, Any]) -> None:
+        """Take in what the worker says, and tell everyone."""
+        progress = Progress(
+            self.last.uri, event["done"], event["total"], event["rate"], event["step"]
+        )
         self.last = progress
         for listener in tuple(self.listeners):
             if listener is not None:
@@ -151,6 +157,7 @@ class Checkpoints:
         self._flights: dict[object, _Flight] = {}
         self._busy: dict[str, tuple[anyio.Lock, list[None]]] = {}
         self._room = anyio.CapacityLimiter(self._limits.concurrency)
+        self._hashing = anyio.CapacityLimiter(1)  # never behind downloads
         self._group: anyio.abc.TaskGroup | None = None
         self._started = anyio.Event()
         self._examined: dict[object, tuple[str, Published]] = {}
@@ -194,7 +201,7 @@ class Checkpoints:
         policy.check_scheme(self._policy, wanted.scheme, wanted.shown)
         digest.parse_card(wanted.checksum)
         if not (refresh or force):
-            found = await anyio.to_thread.run_sync(self.find, wanted)
+            found = await anyio.to_thread.run_sync(self.find, wanted, abandon_on_cancel=True)
             if found is not None:
                 return found
         await self._started.wait()
@@ -221,7 +228,7 @@ class Checkpoints:
         Raises:
             SourceError: For a local file that does not exist or may not be read.
         """
-        if wanted.scheme == "file" and not self._copies(wanted):
+        if not self._copies(wanted):
             return self._find_in_place(wanted)
         manifest = disk.current(self._layout, wanted.asset)
         if manifest is None or not manifest.fits(digest.parse_card(wanted.checksum)):
@@ -250,7 +257,7 @@ class Checkpoints:
         verdicts = []
         for key in keys:
             asset = key.partition("-")[0]
-            async with self._alone(asset), self._room:
+            async with self._alone(asset), self._hashing:
                 result = await self._link.call(
                     "verify", {"key": key, "asset": asset}, lambda _: None
                 )
@@ -277,23 +284,20 @@ class Checkpoints:
     def _take_off(self, key: object, wanted: Wanted, *, refresh: bool, force: bool) -> _Flight:
         if self._group is None:
             raise CacheError("resolverd is stopping: ask again once it runs.")
-        flight = _Flight(wanted, Progress(wanted.shown, 0, None, 0.0, "waiting"))
+        flight = _Flight(wanted, refresh, force, Progress(wanted.shown, 0, None, 0.0, "waiting"))
         self._flights[key] = flight
-        self._group.start_soon(self._fly, key, flight, refresh, force)
+        self._group.start_soon(self._fly, key, flight)
         return flight
 
-    async def _fly(self, key: object, flight: _Flight, refresh: bool, force: bool) -> None:
-        def tell(event: dict[str, Any]) -> None:
-            flight.tell(
-                Progress(
-                    flight.last.uri, event["done"], event["total"], event["rate"], event["step"]
-                )
-            )
-
+    async def _fly(self, key: object, flight: _Flight) -> None:
         try:
             with flight.scope:
-                async with self._alone(flight.wanted.asset), self._room:
-                    flight.result = await self._bring(flight.wanted, refresh, force, tell)
+                copies = await anyio.to_thread.run_sync(self._copies, flight.wanted)
+                async with self._alone(flight.wanted.asset):
+                    if copies:
+                        flight.result = await self._fetch(flight)
+                    else:
+                        flight.result = await self._examine(flight)
         except ResolverdError as error:
             flight.error = error
         finally:
@@ -303,41 +307,19 @@ class Checkpoints:
                 del self._flights[key]
             flight.ended.set()
 
-    async def _bring(
-        self,
-        wanted: Wanted,
-        refresh: bool,
-        force: bool,
-        tell: Callable[[dict[str, Any]], None],
-    ) -> Published:
-        params = {
-            "asset": wanted.asset,
-            "kind": wanted.kind,
-            "uri": wanted.uri,
-            "checksum": dict(wanted.checksum)
-            if isinstance(wanted.checksum, Mapping)
-            else wanted.checksum,
-            "localise": wanted.localise,
-        }
-        copies = wanted.scheme != "file" or await anyio.to_thread.run_sync(self._copies, wanted)
-        if copies:
-            result = await self._link.call(
-                "fetch", {**params, "refresh": refresh, "force": force}, tell
-            )
-        else:
-            path = await anyio.to_thread.run_sync(located, wanted.local_path, self._policy)
-            result = await self._link.call("examine", {**params, "path": path}, tell)
-        published = Published(
-            path=result["path"],
-            key=result["key"],
-            uri=wanted.shown,
-            kind=wanted.kind,
-            size=result["size"],
-            digest=result["digest"],
-            trust=result["trust"],
-            files=tuple(result["files"]),
-        )
-        if not copies and len(published.files) == 1:
+    async def _fetch(self, flight: _Flight) -> Published:
+        options = {"refresh": flight.refresh, "force": flight.force}
+        async with self._room:
+            result = await self._link.call("fetch", _params(flight.wanted) | options, flight.hear)
+        return _answered(flight.wanted, result)
+
+    async def _examine(self, flight: _Flight) -> Published:
+        wanted = flight.wanted
+        path = await anyio.to_thread.run_sync(located, wanted.local_path, self._policy)
+        async with self._hashing:
+            result = await self._link.call("examine", _params(wanted) | {"path": path}, flight.hear)
+        published = _answered(wanted, result)
+        if os.path.basename(path) in published.files:  # a file, whose version one stat tells
             self._examined[wanted.identity] = (result["stamp"], published)
         return published
 
@@ -357,7 +339,7 @@ class Checkpoints:
     # -- what is there
 
     def _copies(self, wanted: Wanted) -> bool:
-        return wanted.localise or self._is_network(wanted.local_path)
+        return wanted.scheme != "file" or wanted.localise or self._is_network(wanted.local_path)
 
     def _find_in_place(self, wanted: Wanted) -> Published | None:
         path = located(wanted.local_path, self._policy)
@@ -366,7 +348,10 @@ class Checkpoints:
             key = f"{wanted.asset}-local"
             return Published(path, key, wanted.shown, wanted.kind, 0, None, "first-use", ())
         stamp, published = self._examined.get(wanted.identity, ("", None))
-        status = os.stat(path)
+        try:
+            status = os.stat(path)
+        except OSError:
+            return None
         return published if stat.S_ISREG(status.st_mode) and stamp_of(status) == stamp else None
 
     def _keys(self, wanted: Wanted | None) -> list[str]:
@@ -384,6 +369,30 @@ def _with_real_roots(rules: Policy) -> Policy:
         return rules
     return Policy(
         rules.schemes, policy.resolved(os.path.realpath(root) for root in rules.file_roots)
+    )
+
+
+def _params(wanted: Wanted) -> dict[str, Any]:
+    checksum = wanted.checksum
+    return {
+        "asset": wanted.asset,
+        "kind": wanted.kind,
+        "uri": wanted.uri,
+        "checksum": dict(checksum) if isinstance(checksum, Mapping) else checksum,
+        "localise": wanted.localise,
+    }
+
+
+def _answered(wanted: Wanted, result: Mapping[str, Any]) -> Published:
+    return Published(
+        path=result["path"],
+        key=result["key"],
+        uri=wanted.shown,
+        kind=wanted.kind,
+        size=result["size"],
+        digest=result["digest"],
+        trust=result["trust"],
+        files=tuple(result["files"]),
     )
 
 

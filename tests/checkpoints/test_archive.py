@@ -153,6 +153,20 @@ def test_an_archive_is_published_as_its_files(origin: Origin, bench: Bench) -> N
     assert bench.partial() == []
 
 
+def test_an_archive_of_one_file_is_given_as_fairseq2_gives_it(origin: Origin, bench: Bench) -> None:
+    origin.put("/one.zip", zipped(("a.bin", b"x")))
+    origin.put("/deep.zip", zipped(("d/a.bin", b"x")))
+    folder = member("empty", type=tarfile.DIRTYPE)
+    origin.put("/two.tar", tar((member("a.bin"), b"x"), (folder, b"")))
+    paths = {
+        name: bench.path(bench.fetch(origin.url(f"/{name}")))
+        for name in ("one.zip", "deep.zip", "two.tar")
+    }
+    assert os.path.basename(paths["one.zip"]) == "a.bin"
+    assert os.listdir(paths["deep.zip"]) == ["d"]
+    assert sorted(os.listdir(paths["two.tar"])) == ["a.bin", "empty"]
+
+
 def test_a_map_of_digests_is_held_against_the_members(origin: Origin, bench: Bench) -> None:
     origin.put("/m.tar", GOOD_TAR)
     card = {name: hashlib.sha1(data).hexdigest() for name, data in GOOD}

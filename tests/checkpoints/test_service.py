@@ -137,6 +137,35 @@ async def test_a_worker_that_is_killed_costs_no_byte_that_was_journalled(
     assert resource.sent <= len(BIG) + PART  # the part that was under way, at most
 
 
+async def test_a_new_daemon_goes_on_where_the_old_one_was_stopped(
+    origin: Origin, tmp_path: Path
+) -> None:
+    hold = threading.Event()
+    resource = origin.put("/a", BIG)
+
+    def after_three(_: object) -> None:
+        if len(resource.requests) == 4:
+            resource.faults.gate = hold
+
+    resource.before = after_three
+    wanted = Wanted("model", origin.url("/a"), CARD)
+    async with running(tmp_path, connections=1, journal_seconds=0.05) as service:
+        asked = asyncio.ensure_future(service.ensure(wanted))
+        await until(lambda: resource.sent == 3 * PART)
+        await until(lambda: journal_of(tmp_path).endswith(f'{{"ranges":[[0,{3 * PART}]]}}\n'))
+        asked.cancel()
+    resource.faults.gate, resource.before = None, None
+    hold.set()
+    async with running(tmp_path) as service:
+        assert content(await service.ensure(wanted)) == BIG
+    assert "range" in resource.requests[-1]
+    assert resource.sent <= len(BIG) + PART
+
+
+def journal_of(root: Path) -> str:
+    return "".join(path.read_text() for path in root.glob("partial/*/journal-*"))
+
+
 async def test_a_worker_that_can_never_start_is_told_of(
     origin: Origin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
