@@ -30,7 +30,7 @@ class Published:
 
 
 def begin(stores: Sequence[Store], restored: Mapping[str, StoreCards]) -> Published:
-    """Make the state before the first report.
+    """Make the state before the first report: generation 0, which nobody is served.
 
     Args:
         stores: In order of precedence.
@@ -38,7 +38,7 @@ def begin(stores: Sequence[Store], restored: Mapping[str, StoreCards]) -> Publis
     """
     cards = {store.source: _restore(store, restored.get(store.source)) for store in stores}
     index = build(cards.values())
-    return Published(cards, index, publish(None, index))
+    return Published(cards, index, Snapshot(0, index))
 
 
 def _restore(store: Store, kept: StoreCards | None) -> StoreCards:
@@ -62,7 +62,8 @@ def absorb(old: Published, changes: Iterable[StoreChange], codec: Codec) -> Publ
     for change in changes:
         if change.source in stores:
             stores[change.source] = apply(stores[change.source], change, codec)
+    first = old.snapshot.generation == 0
     if stores == old.stores:
-        return old
+        return replace(old, snapshot=publish(None, old.index)) if first else old
     index = build(stores.values())
-    return Published(stores, index, publish(old.snapshot, index))
+    return Published(stores, index, publish(None if first else old.snapshot, index))

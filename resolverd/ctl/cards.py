@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 import click
 from resolverd_client import AssetNotFoundError
@@ -40,16 +41,20 @@ def show(settings: Settings, name: str) -> None:
         output.print_json(shown)
         return
     output.heading(shown["name"], "bold green")
-    for layer in shown["layers"]:
-        stale = f"  (stale: {layer['stale']})" if layer["stale"] else ""
-        place = f"{layer['path']}:{layer['line']}"
-        output.line(f"  from {_shown(layer['card'])}  {place}  {layer['source']}{stale}")
-    rows = [(f["field"], output.plain(f["value"]), _origin(f)) for f in shown["fields"]]
+    for number, layer in enumerate(shown["layers"], 1):
+        stale = f"  stale: {layer['stale']}" if layer["stale"] else ""
+        output.line(f"  {number}  {_shown(layer['card'])}  {layer['path']}:{layer['line']}{stale}")
+    places = {layer["card"]: number for number, layer in enumerate(shown["layers"], 1)}
+    rows = [(f["field"], output.plain(f["value"]), *_origin(f, places)) for f in shown["fields"]]
     output.table(("field", "value", "from"), rows)
 
 
-def _origin(field: dict[str, object]) -> str:
-    return f"{_shown(str(field['card']))} {field['path']}"
+def _origin(field: dict[str, Any], places: dict[str, int]) -> tuple[str, ...]:
+    """Say which layer a field is from; a pipe has no list of layers above to look into."""
+    card = _shown(field["card"])
+    if output.terminal():
+        return (f"{places[field['card']]}  {card}",)
+    return card, f"{field['path']}:{field['line']}"
 
 
 @click.command()
@@ -115,8 +120,8 @@ def lint(settings: Settings, paths: tuple[Path, ...]) -> int:
             output.line(f"{problem.severity}: {problem}")
         warnings = len(report.problems) - len(errors)
         output.line(
-            f"{report.cards} cards in {report.files} files: "
-            f"{len(errors)} errors, {warnings} warnings"
+            f"{output.count(report.cards, 'card')} in {output.count(report.files, 'file')}: "
+            f"{output.count(len(errors), 'error')}, {output.count(warnings, 'warning')}"
         )
     return FAILED if errors else 0
 

@@ -166,5 +166,5 @@ def verify(settings: Settings, names: tuple[str, ...], *, everything: bool) -> i
             [(v["key"], "ok" if v["ok"] else v["reason"], v["uri"]) for v in verdicts],
         )
         bad = sum(not verdict["ok"] for verdict in verdicts)
-        output.line(f"{len(verdicts)} verified, {bad} damaged")
+        output.line(f"{output.count(len(verdicts), 'object')} verified, {bad} damaged")
     return 0 if all(verdict["ok"] for verdict in verdicts) else FAILED

@@ -95,7 +95,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: st
     for column in shown.columns:
         column.overflow = "fold"
     for row in rows:
-        shown.add_row(*(Text(_cell(value)) for value in row))
+        shown.add_row(*(Text("" if value is None else str(value)) for value in row))
     console().print(shown)
 
 
@@ -113,11 +113,11 @@ def _cell(value: object) -> str:
     return "" if value is None else str(value).replace("\t", " ").replace("\n", " ")
 
 
-def size(count: int | float | None) -> str:
+def size(number: int | float | None) -> str:
     """Say a number of bytes: ``1.5 GiB``; ``?`` when unknown."""
-    if count is None:
+    if number is None:
         return "?"
-    amount = float(count)
+    amount = float(number)
     for unit in ("B", "KiB", "MiB", "GiB"):
         if amount < 1024:
             return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
@@ -133,6 +133,11 @@ def span(seconds: float) -> str:
         if seconds < limit:
             return f"{seconds / divisor:.3g} {unit}"
     return f"{seconds / 86_400:.3g} d"
+
+
+def count(number: int, thing: str) -> str:
+    """Say how many: ``1 card``, ``2 cards``."""
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
 def plain(value: object) -> str:

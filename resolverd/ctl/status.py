@@ -27,17 +27,23 @@ def status(settings: Settings) -> None:
 
 
 def _summary(state: dict[str, Any]) -> None:
+    counts = (
+        (state["cards"], "card"),
+        (state["problem_count"], "problem"),
+        (state["clients"], "client"),
+    )
     output.heading(
-        f"resolverd {state['version']}, pid {state['pid']}, up {output.span(state['uptime'])}: "
-        f"{state['cards']} cards in generation {state['generation']}, "
-        f"{state['problem_count']} problems, {state['clients']} clients",
+        f"{', '.join(output.count(*each) for each in counts)}; generation {state['generation']}",
         "bold red" if state["problems"] else "bold green",
     )
-    output.line(f"socket {state['socket']}")
+    output.line(
+        f"resolverd {state['version']}, pid {state['pid']}, up {output.span(state['uptime'])}, "
+        f"socket {state['socket']}"
+    )
     cache = state["checkpoints"]
     output.line(
-        f"cache {cache['dir']}: {cache['objects']} objects, {output.size(cache['bytes'])}, "
-        f"{output.size(cache['free_bytes'])} free"
+        f"cache {cache['dir']}: {output.count(cache['objects'], 'object')}, "
+        f"{output.size(cache['bytes'])}, {output.size(cache['free_bytes'])} free"
     )
 
 

@@ -49,9 +49,7 @@ def _play(folder: Path) -> None:
     digest = write_checkpoint(files / "tiny_llama.safetensors", MEGABYTES)
     with serving(files, RATE) as origin:
         write_cards(stores, origin.url, digest)
-        step(
-            "A store of fairseq2 asset cards (one is broken), and an HTTP origin with a checkpoint"
-        )
+        step("A store of asset cards, one of them broken, and an HTTP origin")
         for file in sorted(stores.iterdir()):
             say(f"  {file}")
         say(f"  {origin.url}/tiny_llama.safetensors  {MEGABYTES} MiB")
@@ -80,10 +78,10 @@ def write_cards(store: Path, origin: str, digest: str) -> None:
 
 
 def _look(socket: Path) -> None:
-    step("The daemon has indexed the good cards and tells what is wrong with the bad one")
+    step("The daemon serves the good cards, and tells what is wrong with the bad")
     resolverctl("status")
     resolverctl("show", "tiny_llama_instruct")
-    step("What a job sees: Client().get_metadata(...), and no YAML parsed in the job")
+    step("What a job sees: Client().get_metadata(...), no YAML parsed in it")
     client = Client(socket_path=str(socket))
     first = _timed(lambda: client.get_metadata("tiny_llama"))
     again = min(_timed(lambda: client.get_metadata("tiny_llama")) for _ in range(1000))
@@ -91,14 +89,14 @@ def _look(socket: Path) -> None:
 
 
 def _prefetch() -> None:
-    step("Pre-warm the checkpoint: fetched in ranges, verified against the card's SHA-256")
+    step("Pre-warm the checkpoint, verified against the card's SHA-256")
     resolverctl("prefetch", "tiny_llama", "--field", "checkpoint")
     resolverctl("path", "tiny_llama")
     resolverctl("verify", "tiny_llama")
 
 
 def _reload(store: Path, socket: Path) -> None:
-    step("Edit a card: every connected client sees it, without a restart")
+    step("Edit a card: every connected client sees it")
     client = Client(socket_path=str(socket))
     client.get_metadata("tiny_llama")
     card = store / "tiny_llama.yaml"
@@ -113,7 +111,7 @@ def _reload(store: Path, socket: Path) -> None:
 
 
 def _crash(process: subprocess.Popen[bytes], daemon: list[str], log: Path) -> None:
-    step("kill -9 the daemon and start it again: the client reconnects, nothing is fetched twice")
+    step("kill -9 the daemon, start it again: nothing is lost or fetched twice")
     client = Client(timeout=15)
     before = client.path("tiny_llama")
     process.send_signal(signal.SIGKILL)
@@ -124,13 +122,13 @@ def _crash(process: subprocess.Popen[bytes], daemon: list[str], log: Path) -> No
         took = time.perf_counter() - start
         expect(card["model_arch"] == "tiny_v2", "the restarted daemon serves the edited card")
         expect(client.path("tiny_llama") == before, "the checkpoint is still there")
-        say(f"  answered again {took * 1e3:.0f} ms after the kill; {before} is still there")
+        say(f"  answered again {took * 1e3:.0f} ms after the kill, with the checkpoint still there")
 
 
 @contextmanager
 def running(arguments: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Run a daemon while the block runs; its log goes to a file and is shown if it fails."""
-    say(f"  $ resolverd {' '.join(arguments)} &")
+    say(f"  $ resolverd {' '.join(arguments)} &".replace(" --", " \\\n      --"))
     with log.open("wb") as output:
         process = subprocess.Popen([sys.executable, "-m", "resolverd", *arguments], stderr=output)
     try:

@@ -56,6 +56,14 @@ def test_what_was_kept_is_taken_over_only_for_the_same_place() -> None:
     assert begin([Store("path:/s", "/elsewhere")], kept.stores).snapshot.index.cards == {}
 
 
+def test_the_first_report_makes_the_first_generation_even_if_all_is_as_it_was_kept() -> None:
+    kept = absorb(begin([STORE], {}), [StoreChange("path:/s", reads=(read("name: a"),))], Pickle)
+    again = begin([STORE], kept.stores)
+    same = StoreChange("path:/s", complete=True, kept=frozenset({"/s/a.yaml"}))
+    assert again.snapshot.generation == 0
+    assert absorb(again, [same], Pickle).snapshot.generation == 1
+
+
 def test_a_report_of_a_store_that_is_not_served_is_passed_over() -> None:
-    state = begin([STORE], {})
+    state = absorb(begin([STORE], {}), [], Pickle)
     assert absorb(state, [StoreChange("path:/other", reads=(read("name: a"),))], Pickle) is state

@@ -102,7 +102,7 @@ def test_prefetch_path_and_verify_agree(node: Daemon) -> None:
     path = node.ctl("path", "leaf").stdout.strip()
     assert Path(path).read_bytes() == b"weights" * 1000
     assert node.ctl("verify", "leaf").returncode == 0
-    assert node.ctl("verify", "--all").stdout.endswith("1 verified, 0 damaged\n")
+    assert node.ctl("verify", "--all").stdout.endswith("1 object verified, 0 damaged\n")
 
 
 def test_prefetch_tells_which_failed_and_exits_1(node: Daemon) -> None:
