@@ -11,7 +11,7 @@ import datetime
 import os
 import struct
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache, partial
 
 import msgpack
@@ -33,6 +33,9 @@ MAX_ITEMS = 10_000
 MAX_NESTING = 16
 """Arrays and maps inside each other in the parameters of a message to the daemon."""
 
+MAX_EXT_NESTING = 32
+"""Sets, tuples and ordered maps inside each other, in any value."""
+
 REQUEST, RESPONSE, NOTIFICATION = 0, 1, 2
 
 PATH, DATE, DATETIME, AWARE_DATETIME, SET, TUPLE, BIG_INT, ORDERED_MAP = 1, 2, 3, 4, 5, 6, 7, 8
@@ -52,7 +55,7 @@ def pack(value: object) -> bytes:
         ValueError: It is nested too deeply, or holds itself.
     """
     try:
-        return _packb(value)  # type: ignore[no-any-return]
+        return _packb(value)
     except (RecursionError, OverflowError) as error:
         raise ValueError(f"the value can't be packed: {error}") from None
 
@@ -69,11 +72,9 @@ def unpack(data: bytes | memoryview) -> Any:
         raise ProtocolError(f"malformed data: {error or type(error).__name__}") from None
 
 
-def _ext(value: object) -> msgpack.ExtType:  # noqa: PLR0911 (one return a type)
-    """Give the extension form of a value that msgpack itself has no form for."""
+def _scalar_ext(value: object) -> msgpack.ExtType:
+    """Give the extension form of a value that holds no others."""
     kind = type(value)
-    if kind is tuple:
-        return msgpack.ExtType(TUPLE, pack(list(value)))  # type: ignore[call-overload]
     if kind is datetime.datetime:
         return _datetime_ext(value)  # type: ignore[arg-type]
     if kind is datetime.date:
@@ -81,14 +82,32 @@ def _ext(value: object) -> msgpack.ExtType:  # noqa: PLR0911 (one return a type)
     if kind is int:
         size = value.bit_length() // 8 + 1  # type: ignore[attr-defined]
         return msgpack.ExtType(BIG_INT, value.to_bytes(size, "big", signed=True))  # type: ignore[attr-defined]
-    if kind is set:
-        items = sorted(map(pack, value))  # type: ignore[call-overload]
-        return msgpack.ExtType(SET, _array_head(len(items)) + b"".join(items))
-    if isinstance(value, OrderedDict):
-        return msgpack.ExtType(ORDERED_MAP, pack([x for item in value.items() for x in item]))
     if isinstance(value, os.PathLike):
         return msgpack.ExtType(PATH, os.fsencode(value))
     raise TypeError(f"a value of type {kind.__module__}.{kind.__qualname__} can't be sent")
+
+
+def _packer(depth: int) -> Callable[[object], bytes]:
+    """Make what packs values inside ``depth`` extensions."""
+
+    def ext(value: object) -> msgpack.ExtType:
+        kind = type(value)
+        if kind is tuple:
+            return msgpack.ExtType(TUPLE, inner()(list(value)))  # type: ignore[call-overload]
+        if kind is set:
+            items = sorted(map(inner(), value))  # type: ignore[call-overload]
+            return msgpack.ExtType(SET, _array_head(len(items)) + b"".join(items))
+        if isinstance(value, OrderedDict):
+            flat = [part for item in value.items() for part in item]
+            return msgpack.ExtType(ORDERED_MAP, inner()(flat))
+        return _scalar_ext(value)
+
+    def inner() -> Callable[[object], bytes]:
+        if depth == MAX_EXT_NESTING:
+            raise ValueError(f"more than {MAX_EXT_NESTING} sets, tuples or ordered maps deep")
+        return _PACKERS[depth + 1]
+
+    return partial(msgpack.packb, default=ext, strict_types=True, unicode_errors="surrogatepass")
 
 
 def _datetime_ext(value: datetime.datetime) -> msgpack.ExtType:
@@ -106,9 +125,26 @@ def _datetime_ext(value: datetime.datetime) -> msgpack.ExtType:
     return msgpack.ExtType(AWARE_DATETIME, fields + _OFFSET.pack(seconds) + name)
 
 
-def _unpack_ext(code: int, data: bytes) -> object:
-    decode = _DECODERS.get(code)
-    return msgpack.ExtType(code, data) if decode is None else decode(data)
+def _unpacker(depth: int) -> partial[Any]:
+    """Make what unpacks values inside ``depth`` extensions."""
+
+    def ext(code: int, data: bytes) -> object:
+        decode = _SCALARS.get(code)
+        if decode is not None:
+            return decode(data)
+        build = _CONTAINERS.get(code)
+        if build is None:
+            return msgpack.ExtType(code, data)
+        if depth == MAX_EXT_NESTING:
+            raise ValueError(f"extensions more than {MAX_EXT_NESTING} deep")
+        items = _UNPACKERS[depth + 1](data)
+        if type(items) is not list:
+            raise ValueError("the content of such an extension must be an array")
+        return build(items)
+
+    return partial(
+        msgpack.unpackb, ext_hook=ext, strict_map_key=False, unicode_errors="surrogatepass"
+    )
 
 
 def _unpack_path(data: bytes) -> Path:
@@ -116,7 +152,7 @@ def _unpack_path(data: bytes) -> Path:
     from pathlib import Path  # noqa: PLC0415
 
     # Paths are immutable, few (folders of cards), and cost more to make than the rest of a card.
-    _DECODERS[PATH] = decode = lru_cache(4096)(lambda raw: Path(os.fsdecode(raw)))
+    _SCALARS[PATH] = decode = lru_cache(4096)(lambda raw: Path(os.fsdecode(raw)))
     return decode(data)
 
 
@@ -139,33 +175,24 @@ def _unpack_aware(data: bytes) -> datetime.datetime:
     return _unpack_datetime(fields).replace(tzinfo=zone)
 
 
-def _unpack_ordered(data: bytes) -> OrderedDict[Any, Any]:
-    flat = iter(_unpack_array(data))
-    return OrderedDict(zip(flat, flat, strict=True))
+def _ordered(flat: list[Any]) -> OrderedDict[Any, Any]:
+    return OrderedDict(zip(flat[::2], flat[1::2], strict=True))
 
 
-def _unpack_array(data: bytes) -> list[Any]:
-    value = unpackb(data)
-    if not isinstance(value, list):
-        raise ValueError("an extension's content must be an array")  # noqa: TRY004
-    return value
-
-
-_DECODERS: dict[int, Any] = {
+_SCALARS: dict[int, Any] = {
     PATH: _unpack_path,
     DATE: _unpack_date,
     DATETIME: _unpack_datetime,
     AWARE_DATETIME: _unpack_aware,
-    SET: lambda data: set(_unpack_array(data)),
-    TUPLE: lambda data: tuple(_unpack_array(data)),
-    BIG_INT: lambda data: int.from_bytes(data, "big", signed=True),
-    ORDERED_MAP: _unpack_ordered,
+    BIG_INT: partial(int.from_bytes, byteorder="big", signed=True),
 }
+_CONTAINERS: dict[int, Any] = {SET: set, TUPLE: tuple, ORDERED_MAP: _ordered}
 
-_packb = partial(msgpack.packb, default=_ext, strict_types=True, unicode_errors="surrogatepass")
-unpackb = partial(
-    msgpack.unpackb, ext_hook=_unpack_ext, strict_map_key=False, unicode_errors="surrogatepass"
-)
+# Each level costs some 50 KB of C stack: the bound keeps hostile bytes from overflowing it.
+_PACKERS = [_packer(depth) for depth in range(MAX_EXT_NESTING + 1)]
+_UNPACKERS = [_unpacker(depth) for depth in range(MAX_EXT_NESTING + 1)]
+_packb = _PACKERS[0]
+unpackb = _UNPACKERS[0]
 """``unpack`` without the translation of errors (see ``FAULTS``), for hot paths."""
 
 FAULTS = (ValueError, TypeError, OverflowError, RecursionError, struct.error,
@@ -191,11 +218,11 @@ class FrameReader:
         self._done = 0
         items = max_frame if max_items is None else max_items
         self._unpacker = msgpack.Unpacker(
-            read_size=4096,
+            read_size=min(4096, max_frame),
             max_buffer_size=2 * max_frame,
             max_str_len=max_frame, max_bin_len=max_frame, max_ext_len=max_frame,
             max_array_len=items, max_map_len=items,
-            ext_hook=_unpack_ext if max_items is None else _refuse_ext,
+            ext_hook=unpackb.keywords["ext_hook"] if max_items is None else _refuse_ext,
             strict_map_key=False, unicode_errors="surrogatepass",
         )  # fmt: skip
 
