@@ -71,7 +71,6 @@ BY_CODE: dict[str, type[ResolverdError]] = {
     "not-found": AssetNotFoundError,
     "unavailable": DaemonUnavailableError,
     "bad-request": RequestError,
-    "bad-card": RequestError,
     "unknown-method": RequestError,
     "too-large": RequestError,
     "denied": RequestError,

@@ -31,7 +31,8 @@ def unfolded(times: st.SearchStrategy[datetime.datetime]) -> st.SearchStrategy[d
 hashable = st.recursive(
     st.one_of(
         st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), st.binary(),
-        st.text(st.characters()), st.dates(), unfolded(st.datetimes()), unfolded(st.datetimes(timezones=zones)),
+        st.text(st.characters()), st.dates(), unfolded(st.datetimes()),
+        unfolded(st.datetimes(timezones=zones)),
     ),
     lambda inner: st.lists(inner, max_size=4).map(tuple),
     max_leaves=5,
