@@ -119,7 +119,8 @@ class Connection:
             raise
 
     def __del__(self) -> None:
-        self.close()
+        if hasattr(self, "_socket"):
+            self.close()
 
     def close(self) -> None:
         """Close the connection; the daemon then ends what it was doing for it."""
