@@ -11,6 +11,7 @@ import os
 import re
 import sys
 from collections.abc import Mapping
+from operator import attrgetter
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_origin
 
@@ -175,6 +176,23 @@ def load(file: Path | None, environ: Mapping[str, str], flags: Layer | None = No
         where = f"{file}: " if file else ""
         raise ConfigError("\n".join(where + problem for problem in problems))
     return Settings(**tables)
+
+
+def needs_restart(old: Settings, new: Settings) -> list[str]:
+    """Name the keys whose change a running daemon can't apply.
+
+    Args:
+        old: What it started with, or applied since.
+        new: What the configuration says now.
+
+    Returns:
+        Such as ``cache.dir``, in the order of the tables.
+    """
+    applied = {"daemon.log_level", *(f"stores.{key}" for key in StoreSettings.__struct_fields__)}
+    keys = [f"{name}.{key}" for name, table in _TABLES.items() for key in table.__struct_fields__]
+    return [
+        key for key in keys if key not in applied and attrgetter(key)(old) != attrgetter(key)(new)
+    ]
 
 
 def default_file(*, system: bool, environ: Mapping[str, str]) -> Path | None:

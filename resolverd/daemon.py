@@ -11,13 +11,12 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Mapping, MutableMapping, Sequence
-from contextlib import AsyncExitStack
-from dataclasses import replace
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anyio
+from anyio.abc import TaskGroup
 from resolverd_client import protocol
 
 from resolverd import __version__
@@ -25,30 +24,41 @@ from resolverd.cards.file import StoreChange
 from resolverd.cards.published import begin
 from resolverd.cards.snapshot import Diff, Snapshot
 from resolverd.cards.store import Store
-from resolverd.config import Layer, Settings, default_cache_dir, default_file, load
-from resolverd.errors import ConfigError
+from resolverd.config import (
+    Layer,
+    Settings,
+    default_cache_dir,
+    default_file,
+    load,
+    needs_restart,
+)
+from resolverd.errors import ResolverdError
 from resolverd.fetching import Fetching
 from resolverd.keeping import Keeper
 from resolverd.publisher import Publisher
 from resolverd.serving.card_requests import CardRequests
 from resolverd.serving.checkpoint_requests import CheckpointRequests
 from resolverd.serving.limits import Limits
-from resolverd.serving.listen import Listener, bind, from_systemd, raise_descriptor_limit
+from resolverd.serving.listen import (
+    Listener,
+    bind,
+    from_systemd,
+    listen_path,
+    raise_descriptor_limit,
+)
 from resolverd.serving.lookups import Lookups
 from resolverd.serving.server import Server
 from resolverd.serving.status import Sources, StatusRequest
 from resolverd.stores.mounts import needs_polling, read_mounts
 from resolverd.stores.settings import WatchSettings
-from resolverd.stores.status import StoreStatus, WatchStatus
+from resolverd.stores.status import WatchStatus
 from resolverd.stores.watch import watch
-from resolverd.stores.wellknown import default_stores, parse_spec
+from resolverd.stores.wellknown import chosen_stores
 
 if TYPE_CHECKING:
     from resolverd.checkpoints.service import Checkpoints
 
 log = logging.getLogger("resolverd")
-
-SYSTEM_SOCKET = "/run/resolverd/resolverd.sock"
 
 
 def run(config: Path | None, environ: MutableMapping[str, str], flags: Layer) -> None:
@@ -64,16 +74,24 @@ def run(config: Path | None, environ: MutableMapping[str, str], flags: Layer) ->
     """
     listener = from_systemd(environ)
     system = listener is not None or os.geteuid() == 0
-    file = config or default_file(system=system, environ=environ)
-    settings = load(file, environ, flags)
+
+    def read() -> Settings:
+        return load(config or default_file(system=system, environ=environ), environ, flags)
+
+    settings = read()
     _log_to_stderr(settings.daemon.log_level)
     raise_descriptor_limit()
-    listener = listener or _bind(settings, environ, system=system)
+    if listener is None:
+        path = listen_path(settings.daemon.socket, environ, system=system)
+        listener = bind(path, mode=int(settings.daemon.socket_mode, 8), directory_mode=0o755)
     try:
-        node = Daemon(settings, environ, listener, system=system)
+        node = Daemon(settings, read, environ, listener, system=system)
         anyio.run(node.run, backend="asyncio", backend_options={"use_uvloop": True})
     finally:
         listener.close()
+    if node.stuck:
+        logging.shutdown()
+        os._exit(0)  # a thread waits for a file system that does not answer, perhaps for ever
 
 
 class Daemon:
@@ -81,24 +99,35 @@ class Daemon:
 
     Args:
         settings: Validated.
+        read: Reads the settings again, for a reload.
         environ: Where fairseq2's variables are read from.
         listener: Where clients connect.
         system: Whether it serves the whole node, or one user.
     """
 
     def __init__(
-        self, settings: Settings, environ: Mapping[str, str], listener: Listener, *, system: bool
+        self,
+        settings: Settings,
+        read: Callable[[], Settings],
+        environ: Mapping[str, str],
+        listener: Listener,
+        *,
+        system: bool,
     ) -> None:
         gc.disable()  # until all is loaded: going through it again and again frees nothing
         self._settings = settings
+        self._read = read
+        self._environ = environ
         self._listener = listener
-        self._stores = stores_of(settings, environ)
+        self._system = system
+        self._stores = self._chosen(settings)
         self._cache = settings.cache.dir or default_cache_dir(system=system, environ=environ)
         self._keeper = Keeper(self._cache, protocol)
         self._publisher = Publisher(begin(self._stores, self._keeper.restore()), protocol)
+        self._cards = CardRequests(self._publisher, settings.stores.environment, protocol)
         self._watching = WatchStatus()
+        self._watch_again: Callable[[], object] = bool  # nothing is watched yet
         self._served = anyio.Event()
-        self._system = system
         self._fetching = Fetching(self._engine, str(self._cache))
         self._server = Server(
             self._handlers(),
@@ -106,24 +135,61 @@ class Daemon:
             limits=Limits(connections=settings.daemon.max_connections),
         )
 
+    @property
+    def stuck(self) -> bool:
+        """Whether a thread still waits for a store's file system."""
+        return not all(line.answering for line in self._watching.stores.values())
+
     async def run(self) -> None:
-        """Serve until SIGTERM or SIGINT."""
+        """Serve until SIGTERM or SIGINT; SIGHUP reads the configuration again."""
         log.info("resolverd %s starting: %s", __version__, self._listener.path)
         self._publisher.subscribe(self._publish)
-        async with anyio.create_task_group() as tasks, AsyncExitStack() as leaving:
-            leaving.callback(tasks.cancel_scope.cancel)
-            tasks.start_soon(self._watch)
-            await self._served.wait()
-            await self._server.start(self._listener.socket)
-            gc.freeze()
-            gc.enable()
-            leaving.push_async_callback(self._server.close)
-            log.info("serving %d cards", len(self._publisher.state.snapshot.index.cards))
-            tasks.start_soon(self._fetching.run)
-            tasks.start_soon(self._keeper.run)
-            await _told_to_stop()
-            log.info("stopping")
+        watched = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+        with anyio.open_signal_receiver(*watched) as signals:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._watch)
+                tasks.start_soon(self._serve_all, tasks)
+                async for number in signals:
+                    if number != signal.SIGHUP:
+                        break
+                    await self._reload()
+                log.info("stopping")
+                await self._server.close()
+                tasks.cancel_scope.cancel()
         await self._keeper.keep()
+
+    async def _serve_all(self, tasks: TaskGroup) -> None:
+        """Answer as soon as there is something to answer with; start all else after that."""
+        await self._served.wait()
+        await self._server.start(self._listener.socket)
+        gc.freeze()
+        gc.enable()
+        log.info("serving %d cards", len(self._publisher.state.snapshot.index.cards))
+        tasks.start_soon(self._fetching.run)
+        tasks.start_soon(self._keeper.run)
+
+    async def _reload(self) -> None:
+        """Apply what can be applied of the configuration as it is now, and name the rest."""
+        try:
+            new = self._read()
+            stores = self._chosen(new)
+        except ResolverdError as error:
+            log.error("the configuration stays as it was: %s", error)  # noqa: TRY400 -- no bug
+            return
+        if left := needs_restart(self._settings, new):
+            log.warning("only a restart applies %s", ", ".join(left))
+        logging.getLogger().setLevel(new.daemon.log_level.upper())
+        self._settings, self._stores = new, stores
+        moved = self._cards.environment != new.stores.environment
+        self._cards.environment = new.stores.environment
+        await self._publisher.serve(stores, renew=moved)  # clients keep answers of one generation
+        self._watch_again()
+        log.info("configuration read again")
+
+    def _chosen(self, settings: Settings) -> list[Store]:
+        home = self._environ.get("HOME") or os.path.expanduser("~")
+        always = settings.stores.poll == "always"
+        return chosen_stores(settings.stores.paths, self._environ, home, always_poll=always)
 
     def _engine(self) -> Checkpoints:
         from resolverd.checkpoints.limits import Limits as DownloadLimits  # noqa: PLC0415 -- later
@@ -143,16 +209,18 @@ class Daemon:
         return Checkpoints(self._cache, limits, policy, is_network=_is_network)
 
     async def _watch(self) -> None:
-        state = self._publisher.state.stores
-        known = {
-            source: {file.path: file.stamp for file in cards.files.values() if file.stamp}
-            for source, cards in state.items()
-        }
-        devices = {source: c.device for source, c in state.items() if c.device is not None}
-        settings = WatchSettings(poll_interval=self._settings.stores.poll_interval)
-        await watch(
-            self._stores, known, self._report, settings, devices=devices, status=self._watching
-        )
+        while True:  # once more after each reload
+            with anyio.CancelScope() as scope:
+                self._watch_again = scope.cancel
+                state = self._publisher.state.stores
+                await watch(
+                    self._stores,
+                    {source: cards.stamps for source, cards in state.items()},
+                    self._report,
+                    WatchSettings(poll_interval=self._settings.stores.poll_interval),
+                    devices={s: c.device for s, c in state.items() if c.device is not None},
+                    status=self._watching,
+                )
 
     async def _report(self, changes: Sequence[StoreChange]) -> None:
         await self._publisher.report(changes)
@@ -170,18 +238,18 @@ class Daemon:
         self._server.publish(Lookups(snapshot.generation, packed))
 
     def _handlers(self) -> dict[str, Any]:
-        cards = CardRequests(self._publisher, self._settings.stores.environment, protocol)
+        cards = self._cards
         checkpoints = CheckpointRequests(cards, self._fetching)
         status = StatusRequest(
             Sources(
                 catalogue=self._publisher,
-                watching=lambda: {key: _seen(line) for key, line in self._watching.stores.items()},
+                watching=lambda: {key: line.shown() for key, line in self._watching.stores.items()},
                 checkpoints=self._fetching.status,
                 clients=lambda: self._server.connections,
-                identity={
+                identity=lambda: {
                     "version": __version__,
                     "socket": self._listener.path,
-                    "environment": self._settings.stores.environment,
+                    "environment": cards.environment,
                 },
                 warnings=self._warnings,
             )
@@ -204,42 +272,8 @@ class Daemon:
         return found + self._keeper.warnings
 
 
-def stores_of(settings: Settings, environ: Mapping[str, str]) -> list[Store]:
-    """List the stores that the settings name, or fairseq2's own.
-
-    Raises:
-        ConfigError: A text names no store.
-    """
-    poll = True if settings.stores.poll == "always" else None
-    if not settings.stores.paths:
-        home = environ.get("HOME") or os.path.expanduser("~")
-        return [replace(store, poll=poll) for store in default_stores(environ, home)]
-    stores: dict[str, Store] = {}
-    for place, spec in enumerate(settings.stores.paths):
-        store = parse_spec(spec, place, poll)
-        if store.source in stores and store.site_dir:  # one package, in several environments
-            store = replace(store, source=f"{store.source}@{store.site_dir}")
-        if store.source in stores:
-            raise ConfigError(f"stores.paths: {spec!r} is listed twice; leave one of them out.")
-        stores[store.source] = store
-    return list(stores.values())
-
-
 def _is_network(path: str) -> bool:
     return needs_polling(os.path.realpath(path), read_mounts()) is not None
-
-
-def _seen(line: StoreStatus) -> dict[str, Any]:
-    """Say how a store is seen, for the status."""
-    return {
-        "mode": "watched" if line.polled is None else "polled",
-        "why": line.polled,
-        "answering": line.answering,
-        "last_scan_seconds": line.scan_seconds,
-        "scan_interval_seconds": line.next_scan_seconds,
-        "events": line.hints,
-        "recoveries": line.recoveries,
-    }
 
 
 def _file_roots(
@@ -250,26 +284,6 @@ def _file_roots(
     if roots or not system:
         return roots or None
     return tuple(store.location for store in stores if not store.is_package)
-
-
-async def _told_to_stop() -> None:
-    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        async for _ in signals:
-            return
-
-
-def _bind(settings: Settings, environ: Mapping[str, str], *, system: bool) -> Listener:
-    mode = int(settings.daemon.socket_mode, 8)
-    if path := settings.daemon.socket or environ.get("RESOLVERD_SOCKET"):
-        return bind(str(path), mode=mode, directory_mode=0o755)
-    if system:
-        return bind(SYSTEM_SOCKET, mode=mode, directory_mode=0o755)
-    if not (runtime := environ.get("XDG_RUNTIME_DIR")):
-        raise ConfigError(
-            "there is no place for the socket: XDG_RUNTIME_DIR is not set and this is not root. "
-            "Name one with --socket PATH."
-        )
-    return bind(os.path.join(runtime, "resolverd", "resolverd.sock"), mode=mode)
 
 
 def _log_to_stderr(level: str) -> None:

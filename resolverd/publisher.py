@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 import anyio
 import anyio.to_thread
@@ -15,8 +16,9 @@ import anyio.to_thread
 from resolverd.cards.card import Codec
 from resolverd.cards.file import StoreChange
 from resolverd.cards.problems import Problem
-from resolverd.cards.published import Published, absorb
+from resolverd.cards.published import Published, absorb, rearranged
 from resolverd.cards.snapshot import Diff, Snapshot, diff
+from resolverd.cards.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +59,20 @@ class Publisher:
         _tell_problems(old.index.problems, new.index.problems)
         if new.snapshot is not old.snapshot:
             self._announce(old.snapshot, new.snapshot)
+
+    async def serve(self, stores: Sequence[Store], *, renew: bool) -> None:
+        """Serve another list of stores from now on; what is known of those that stay is kept.
+
+        Args:
+            stores: In order of precedence.
+            renew: Whether to make a new generation even if no card is another.
+        """
+        async with self._turn:
+            old = self.state
+            new = partial(rearranged, old, stores, renew=renew)
+            self.state = await anyio.to_thread.run_sync(new)
+        if self.state.snapshot is not old.snapshot:
+            self._announce(old.snapshot, self.state.snapshot)
 
     def _announce(self, old: Snapshot, new: Snapshot) -> None:
         what = diff(old, new)

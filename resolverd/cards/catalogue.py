@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from resolverd.cards.card import Card, CardFile, Codec, kinds_of
-from resolverd.cards.file import FileRead, RootState, StoreChange
+from resolverd.cards.file import FileRead, RootState, Stamp, StoreChange
 from resolverd.cards.parse import ParsedCard, parse_file
 from resolverd.cards.problems import Problem
 from resolverd.cards.store import Store
@@ -40,6 +40,11 @@ class StoreCards:
     device: int | None = None
     files: Mapping[str, CardFile] = field(default_factory=dict)
     unreadable: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def stamps(self) -> dict[str, Stamp]:
+        """Versions of the files that need not be read again, by path."""
+        return {path: file.stamp for path, file in self.files.items() if file.stamp is not None}
 
 
 def apply(previous: StoreCards, change: StoreChange, codec: Codec) -> StoreCards:

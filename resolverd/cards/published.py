@@ -41,6 +41,21 @@ def begin(stores: Sequence[Store], restored: Mapping[str, StoreCards]) -> Publis
     return Published(cards, index, Snapshot(0, index))
 
 
+def rearranged(old: Published, stores: Sequence[Store], *, renew: bool = False) -> Published:
+    """Make the state for another list of stores; what is known of those that stay is kept.
+
+    Args:
+        old: The state before; it stays as it is.
+        stores: In order of precedence.
+        renew: Whether it is a new generation in any case, as answers depend on more than cards.
+    """
+    kept = begin(stores, old.stores)
+    snapshot = publish(old.snapshot, kept.index)
+    if renew and snapshot is old.snapshot:
+        snapshot = Snapshot(old.snapshot.generation + 1, kept.index)
+    return replace(kept, snapshot=snapshot)
+
+
 def _restore(store: Store, kept: StoreCards | None) -> StoreCards:
     """Take over what was kept of the same place, whatever its precedence was then."""
     if kept is None or kept.store.location != store.location:

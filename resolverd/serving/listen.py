@@ -12,13 +12,14 @@ import resource
 import socket
 import stat
 import struct
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
 
 from resolverd_client.connection import SOCKET_PATH_LIMIT
 
 from resolverd.errors import ConfigError
 
+SYSTEM_SOCKET = "/run/resolverd/resolverd.sock"
 _FIRST_FD = 3
 
 
@@ -44,6 +45,31 @@ class Listener:
             if os.path.exists(self.path):
                 os.unlink(self.path)
             os.close(self.lock)
+
+
+def listen_path(
+    configured: str | os.PathLike[str] | None, environ: Mapping[str, str], *, system: bool
+) -> str:
+    """Choose where to listen: as configured, as clients are told, or the usual place.
+
+    Args:
+        configured: By the settings.
+        environ: For ``RESOLVERD_SOCKET`` and ``XDG_RUNTIME_DIR``.
+        system: Whether this daemon serves the whole node.
+
+    Raises:
+        ConfigError: A user's daemon has no runtime directory.
+    """
+    if path := configured or environ.get("RESOLVERD_SOCKET"):
+        return os.fspath(path)
+    if system:
+        return SYSTEM_SOCKET
+    if runtime := environ.get("XDG_RUNTIME_DIR"):
+        return os.path.join(runtime, "resolverd", "resolverd.sock")
+    raise ConfigError(
+        "there is no place for the socket: XDG_RUNTIME_DIR is not set and this is not root; "
+        "name one with --socket PATH"
+    )
 
 
 def bind(path: str, *, mode: int = 0o600, directory_mode: int = 0o700) -> Listener:

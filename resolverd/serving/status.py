@@ -26,7 +26,7 @@ class Sources:
         watching: How each store is seen, by source text: ``mode``, ``why``, ``last_scan``, ...
         checkpoints: State of the cache and of downloads.
         clients: Number of open connections.
-        identity: ``version``, ``instance``, ``socket``, ``environment``.
+        identity: ``version``, ``socket``, ``environment``.
         warnings: What is wrong with the daemon itself, one sentence each.
     """
 
@@ -34,7 +34,7 @@ class Sources:
     watching: Callable[[], Mapping[str, Mapping[str, Any]]]
     checkpoints: Callable[[], Awaitable[Mapping[str, Any]]]
     clients: Callable[[], int]
-    identity: Mapping[str, Any]
+    identity: Callable[[], Mapping[str, Any]]
     warnings: Callable[[], list[str]]
 
 
@@ -56,7 +56,7 @@ class StatusRequest:
         watching = sources.watching()
         found = state.index.problems
         return {
-            **sources.identity,
+            **sources.identity(),
             "pid": os.getpid(),
             "uptime": time.monotonic() - self._start,
             "generation": state.snapshot.generation,

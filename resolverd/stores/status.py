@@ -52,6 +52,18 @@ class StoreStatus:
         """False when the store's file system has been silent for seconds."""
         return self.asked is None or time.monotonic() - self.asked < _SILENT
 
+    def shown(self) -> dict[str, object]:
+        """Say how the store is seen, for a status of the whole daemon."""
+        return {
+            "mode": "watched" if self.polled is None else "polled",
+            "why": self.polled,
+            "answering": self.answering,
+            "last_scan_seconds": self.scan_seconds,
+            "scan_interval_seconds": self.next_scan_seconds,
+            "events": self.hints,
+            "recoveries": self.recoveries,
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class WatchProblem:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from resolverd.cards.store import Store
@@ -11,7 +12,7 @@ from resolverd.errors import ConfigError, StoreError
 from .package import roots
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 FAIRSEQ2_CARDS = "fairseq2.assets.cards"
 
@@ -41,6 +42,34 @@ def default_stores(environ: Mapping[str, str], home: str) -> list[Store]:
     if os.path.realpath(user) != os.path.realpath(system):
         stores.append(_directory(user, precedence=0))
     return stores
+
+
+def chosen_stores(
+    specs: Sequence[str], environ: Mapping[str, str], home: str, *, always_poll: bool = False
+) -> list[Store]:
+    """List the stores that an operator names, or fairseq2's own when none is named.
+
+    Args:
+        specs: As ``parse_spec`` reads them; the first wins.
+        environ: The environment variables, for fairseq2's own list.
+        home: The home directory, for the same.
+        always_poll: Whether every store is polled.
+
+    Raises:
+        ConfigError: A text names no store, or one store is listed twice.
+    """
+    poll = True if always_poll else None
+    if not specs:
+        return [replace(store, poll=poll) for store in default_stores(environ, home)]
+    stores: dict[str, Store] = {}
+    for place, spec in enumerate(specs):
+        store = parse_spec(spec, place, poll)
+        if store.source in stores and store.site_dir:  # one package, in several environments
+            store = replace(store, source=f"{store.source}@{store.site_dir}")
+        if store.source in stores:
+            raise ConfigError(f"store {spec!r} is listed twice: leave one of them out")
+        stores[store.source] = store
+    return list(stores.values())
 
 
 def _from_variable(environ: Mapping[str, str], name: str, home: str) -> str | None:

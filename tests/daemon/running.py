@@ -35,6 +35,7 @@ class Daemon:
 
     folder: Path
     arguments: Sequence[str] = ()
+    stores: Sequence[str] | None = None
     wrapper: Sequence[str] = ()
     environ: Mapping[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
@@ -57,7 +58,8 @@ class Daemon:
 
     @property
     def command(self) -> list[str]:
-        stores = [] if "--store" in self.arguments else ["--store", str(self.store)]
+        named = [str(self.store)] if self.stores is None else self.stores
+        stores = [part for spec in named for part in ("--store", spec)]
         place = ["--socket", str(self.socket), "--cache-dir", str(self.cache)]
         serve = [sys.executable, "-m", "resolverd", "serve"]
         return [*self.wrapper, *serve, *place, *stores, *self.arguments]

@@ -180,7 +180,7 @@ def test_the_socket_of_a_dead_daemon_is_replaced() -> None:
 
 
 def test_a_missing_store_is_served_empty_and_told(tmp_path: Path) -> None:
-    with daemon("--store", str(tmp_path / "nowhere")) as node:
+    with daemon(stores=[str(tmp_path / "nowhere")]) as node:
         status = node.client().status()
         assert status["stores"][0]["state"] == "missing"
         assert "nowhere" in status["problems"][0]["text"]

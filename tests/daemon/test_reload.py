@@ -1,0 +1,74 @@
+"""SIGHUP: the configuration is read again without dropping a connection."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.daemon.running import card, daemon, eventually, write
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """A configuration with the store `one`; there is also `two`."""
+    for name in ("one", "two"):
+        text = "---\n".join(
+            (card(name), card("both", model_arch=name), card("one@there", model_arch=name))
+        )
+        write(tmp_path / name / "c.yaml", text)
+    return write(tmp_path / "config.toml", stores(tmp_path, "one"))
+
+
+def stores(folder: Path, *names: str) -> str:
+    return f"[stores]\npaths = {[str(folder / name) for name in names]}\n"
+
+
+def test_new_stores_are_served_and_watched_and_old_ones_are_not(
+    config: Path, tmp_path: Path
+) -> None:
+    with daemon("--config", str(config), stores=[]) as node:
+        client = node.client()
+        assert client.asset_names == {"one@", "both@", "one@there"}
+        config.write_text(stores(tmp_path, "two"))
+        node.signal(signal.SIGHUP)
+        eventually(lambda: client.asset_names == {"two@", "both@", "one@there"})
+        write(tmp_path / "two" / "new.yaml", card("new"))
+        eventually(lambda: "new@" in client.asset_names)
+
+
+def test_another_order_of_stores_decides_anew_who_wins(config: Path, tmp_path: Path) -> None:
+    with daemon("--config", str(config), stores=[]) as node:
+        client = node.client()
+        assert client.get_metadata("both")["model_arch"] == "one"
+        config.write_text(stores(tmp_path, "two", "one"))
+        node.signal(signal.SIGHUP)
+        eventually(lambda: client.get_metadata("both")["model_arch"] == "two")
+
+
+def test_another_environment_is_used_at_once(config: Path) -> None:
+    with daemon("--config", str(config), stores=[]) as node:
+        client = node.client()
+        assert "model_arch" not in client.resolve("one")
+        config.write_text(config.read_text() + 'environment = "there"\n')
+        node.signal(signal.SIGHUP)
+        eventually(lambda: client.status()["environment"] == "there")
+        assert client.resolve("one")["model_arch"] == "one"
+
+
+def test_a_bad_configuration_changes_nothing_and_is_told(config: Path) -> None:
+    with daemon("--config", str(config), stores=[]) as node:
+        before = node.client().status()["pid"]
+        config.write_text("[stores]\npaths = 3\n")
+        node.signal(signal.SIGHUP)
+        eventually(lambda: "the configuration stays as it was" in node.log)
+        assert node.client().asset_names == {"one@", "both@", "one@there"}
+        assert node.client().status()["pid"] == before
+
+
+def test_what_only_a_restart_applies_is_named(config: Path) -> None:
+    with daemon("--config", str(config), stores=[]) as node:
+        config.write_text(config.read_text() + "[fetch]\nconcurrency = 9\n")
+        node.signal(signal.SIGHUP)
+        eventually(lambda: "only a restart applies fetch.concurrency" in node.log)
