@@ -6,6 +6,7 @@ On argparse, and with imports where they are needed: a node's cards wait for thi
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -62,6 +63,7 @@ def _add_serve(serve: argparse.ArgumentParser) -> None:
 
 
 def _serve(given: argparse.Namespace) -> None:
+    gc.disable()  # until all is loaded and read: going through it again and again frees nothing
     from resolverd import daemon  # noqa: PLC0415 -- `--help` needs no loop
 
     flags: dict[str, dict[str, object]] = {

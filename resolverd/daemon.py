@@ -114,7 +114,6 @@ class Daemon:
         *,
         system: bool,
     ) -> None:
-        gc.disable()  # until all is loaded: going through it again and again frees nothing
         self._settings = settings
         self._read = read
         self._environ = environ
@@ -163,7 +162,7 @@ class Daemon:
         await self._served.wait()
         await self._server.start(self._listener.socket)
         gc.freeze()
-        gc.enable()
+        gc.enable()  # it was off for the start
         log.info("serving %d cards", len(self._publisher.state.snapshot.index.cards))
         tasks.start_soon(self._fetching.run)
         tasks.start_soon(self._keeper.run)
