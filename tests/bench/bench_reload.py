@@ -1,7 +1,7 @@
 """How long after a change to a card every connected client sees it.
 
-Run by hand: ``python tests/bench/bench_reload.py [CHANGES] [OTHER_CARDS]``. Times run from just before
-the write or rename to the first lookup that returns the new value, all of it through one client.
+Run by hand: ``python tests/bench/bench_reload.py [CHANGES] [OTHER_CARDS]``. Times run from
+just before the write or rename to the first lookup that returns the new value, in one client.
 """
 
 from __future__ import annotations
