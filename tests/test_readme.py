@@ -47,7 +47,7 @@ def environ(node: Daemon) -> dict[str, str]:
 
 
 SHELL = [block for block in blocks(README, "bash") if "pip install" not in block]
-PYTHON = [*blocks(README, "python"), *blocks(CLIENT_README, "python")]
+PROGRAMS = {file: "\n".join(blocks(file, "python")) for file in (README, CLIENT_README)}
 
 
 @pytest.mark.parametrize("block", SHELL, ids=lambda block: block.split("\n")[0][:40])
@@ -64,10 +64,10 @@ def test_the_readmes_commands_work(environ: dict[str, str], block: str, tmp_path
     assert done.returncode == 0, done
 
 
-@pytest.mark.parametrize("block", PYTHON, ids=lambda block: block.split("\n")[0][:40])
-def test_the_readmes_programs_work(environ: dict[str, str], block: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("file", [README, CLIENT_README], ids=["README", "client/README"])
+def test_the_readmes_programs_work(environ: dict[str, str], file: Path, tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", block],
+        [sys.executable, "-c", PROGRAMS[file]],
         env=environ,
         cwd=tmp_path,
         capture_output=True,

@@ -59,7 +59,7 @@ def through_the_daemon(examples):
 def node(fairseq2, tmp_path_factory):
     own = tmp_path_factory.mktemp("own")
     shipped = f"package:fairseq2.assets.cards@{fairseq2.site_dir}"
-    with daemon("--store", shipped, "--store", str(own)) as running:
+    with daemon(stores=[shipped, str(own)]) as running:
         running.own = own
         yield running
 

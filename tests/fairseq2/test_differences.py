@@ -150,7 +150,7 @@ def test_a_chain_that_never_ends_is_named(fairseq2, tmp_path):
     (tmp_path / "x.yaml").write_text("name: a\nbase: b\n---\nname: b\nbase: a\n")
     theirs = fairseq2.ask("cards", paths=[str(tmp_path)], names=["a"], only_paths=True)["a"]
     assert "RecursionError" in [kind for kind, _ in theirs["refused"]]
-    with daemon("--store", str(tmp_path)) as node, node.client() as client:
+    with daemon(stores=[str(tmp_path)]) as node, node.client() as client:
         with pytest.raises(RequestError, match="never ends: a -> b -> a"):
             client.resolve("a")
         problems = client.status()["problems"]
@@ -167,8 +167,7 @@ def test_of_one_name_in_two_stores_the_earlier_wins(fairseq2, tmp_path):
     paths = [str(tmp_path / name) for name in ("one", "two")]
     theirs = fairseq2.ask("cards", paths=paths, only_paths=True)
     assert "exists in both" in theirs["refused"][0][1]
-    stores = [argument for path in paths for argument in ("--store", path)]
-    with daemon(*stores) as node, node.client() as client:
+    with daemon(stores=paths) as node, node.client() as client:
         assert client.maybe_get_metadata("x")["from"] == "one"
         [problem] = client.status()["problems"]
     assert (problem["code"], problem["store"]) == ("duplicate-name", f"path:{paths[1]}")
@@ -177,7 +176,7 @@ def test_of_one_name_in_two_stores_the_earlier_wins(fairseq2, tmp_path):
 def test_a_broken_edit_keeps_the_last_good_card(fairseq2, tmp_path):
     path = tmp_path / "x.yaml"
     path.write_text("name: x\na: 1\n")
-    with daemon("--store", str(tmp_path)) as node, node.client() as client:
+    with daemon(stores=[str(tmp_path)]) as node, node.client() as client:
         assert client.maybe_get_metadata("x")["a"] == 1
         path.write_text("name: x\na: [2\n")
         [card] = eventually(lambda: [c for c in client.list() if c["state"] == "stale"])
@@ -190,7 +189,7 @@ def test_a_file_that_cannot_be_opened_costs_only_itself(fairseq2, tmp_path):
     (tmp_path / "x.yaml").write_text("name: x\n")
     (tmp_path / "deep.yaml").symlink_to("deep.yaml")  # a loop: can't be opened
     assert fairseq2.ask("directory", path=str(tmp_path))["refused"][0][0] == "OSError"
-    with daemon("--store", str(tmp_path)) as node, node.client() as client:
+    with daemon(stores=[str(tmp_path)]) as node, node.client() as client:
         assert client.asset_names == {"x@"}
         assert [each["code"] for each in client.status()["problems"]] == ["unreadable"]
 

@@ -74,8 +74,7 @@ TREE = [
 def theirs_and_ours(answers, *specs):
     """The metadata of all names: fairseq2's, and what a daemon with the same stores serves."""
     expected = {name: found for each in answers for name, found in each["metadata"].items()}
-    arguments = [argument for spec in specs for argument in ("--store", str(spec))]
-    with daemon(*arguments) as running, running.client() as client:
+    with daemon(stores=[str(spec) for spec in specs]) as running, running.client() as client:
         served = {name: tree(client.maybe_get_metadata(name)) for name in client.get_names()}
         stores = [store["source"] for store in client.status()["stores"]]
     assert stores == [each["source"] for each in answers]
