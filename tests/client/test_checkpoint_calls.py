@@ -79,9 +79,9 @@ def test_a_lease_outlives_the_daemon_and_ends_with_the_process() -> None:
         server.stop()
         assert locked(str(lease.path))
         lease.release()
+        server.start()
 
         def leave_without_release() -> bool:
-            server.start()
             client.lease("llama").path.stat()
             held = client.lease("llama")
             return locked(str(held.path))
