@@ -16,7 +16,7 @@ from resolverd_client.errors import FetchError, RequestError, VerificationError
 
 from resolverd.checkpoints import faults
 from resolverd.checkpoints.target import Wanted
-from resolverd.errors import CacheError, SourceError
+from resolverd.errors import CacheError, CardError, ResolverdError, SourceError
 from resolverd.serving.checkpoint_requests import Ready
 from resolverd.serving.targets import Asset
 
@@ -121,7 +121,7 @@ class Fetching:
     async def _fetch(self, wanted: Wanted, refresh: bool) -> None:
         try:
             await self._engine.ensure(wanted, refresh=refresh)
-        except (SourceError, CacheError) as error:
+        except ResolverdError as error:
             log.warning("prefetch of %s failed: %s", wanted.shown, error)
         finally:
             self._background.discard(wanted.identity)
@@ -147,5 +147,7 @@ def _translated() -> Iterator[None]:
         raise VerificationError(str(error)) from error
     except faults.Denied as error:
         raise RequestError(str(error), code="denied") from error
+    except CardError as error:
+        raise RequestError(str(error)) from error
     except (SourceError, CacheError) as error:
         raise FetchError(str(error)) from error

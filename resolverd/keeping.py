@@ -76,14 +76,17 @@ class Keeper:
             )
             await _replace(self._file, data)
         except OSError as error:
-            self._warn(error)
+            self._warn(error.strerror or str(error))
+        except Exception as error:  # noqa: BLE001 -- what can't be kept can still be served
+            log.exception("the snapshot can't be made")
+            self._warn(f"{type(error).__name__}: {error}")
         else:
             self._kept = state
             self.warnings = []
 
-    def _warn(self, error: OSError) -> None:
+    def _warn(self, reason: str) -> None:
         text = (
-            f"{self._file} can't be written ({error.strerror}): a restart will parse everything "
+            f"{self._file} can't be written ({reason}): a restart will parse everything "
             "again, and forget last good cards. Make the cache writable for the daemon."
         )
         if self.warnings != [text]:

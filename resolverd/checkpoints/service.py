@@ -7,6 +7,7 @@ the disk, without the worker.
 
 from __future__ import annotations
 
+import logging
 import os
 import stat
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -28,6 +29,8 @@ from resolverd.checkpoints.policy import Policy
 from resolverd.checkpoints.sources.file import located, stamp_of
 from resolverd.checkpoints.target import Wanted
 from resolverd.errors import CacheError, ResolverdError
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,6 +303,11 @@ class Checkpoints:
                         flight.result = await self._examine(flight)
         except ResolverdError as error:
             flight.error = error
+        except Exception as error:  # noqa: BLE001 -- a bug costs one download, not the daemon
+            log.exception("fetching %s failed", flight.wanted.shown)
+            flight.error = CacheError(
+                f"{flight.wanted.shown}: {type(error).__name__}: {error}; see the daemon's log."
+            )
         finally:
             if flight.result is None and flight.error is None:
                 flight.error = CacheError(f"{flight.wanted.shown}: the download was cancelled.")
