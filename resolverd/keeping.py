@@ -77,7 +77,7 @@ class Keeper:
             await _replace(self._file, data)
         except OSError as error:
             self._warn(error.strerror or str(error))
-        except Exception as error:  # noqa: BLE001 -- what can't be kept can still be served
+        except Exception as error:
             log.exception("the snapshot can't be made")
             self._warn(f"{type(error).__name__}: {error}")
         else:

@@ -303,7 +303,7 @@ class Checkpoints:
                         flight.result = await self._examine(flight)
         except ResolverdError as error:
             flight.error = error
-        except Exception as error:  # noqa: BLE001 -- a bug costs one download, not the daemon
+        except Exception as error:
             log.exception("fetching %s failed", flight.wanted.shown)
             flight.error = CacheError(
                 f"{flight.wanted.shown}: {type(error).__name__}: {error}; see the daemon's log."
