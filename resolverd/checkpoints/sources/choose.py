@@ -7,7 +7,7 @@ from resolverd.checkpoints.limits import Limits
 from resolverd.checkpoints.policy import Policy, check_scheme
 from resolverd.checkpoints.sources.base import Source
 from resolverd.checkpoints.sources.file import FileSource
-from resolverd.checkpoints.sources.http import HttpSource
+from resolverd.checkpoints.sources.http.source import HttpSource
 from resolverd.checkpoints.target import Wanted
 
 

@@ -1,0 +1,142 @@
+"""Connections to an origin: pooled, guarded by the policy, through the environment's proxies.
+
+Redirects are followed here, so that each step of one is held against the policy. Encodings are
+refused: offsets and digests speak of the file, not of some packing of it.
+"""
+
+from __future__ import annotations
+
+import urllib.request
+from collections.abc import Mapping
+from urllib.parse import urljoin, urlsplit
+
+import urllib3
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import HTTPError
+from urllib3.response import BaseHTTPResponse
+
+from resolverd.checkpoints import policy
+from resolverd.checkpoints.limits import Limits
+from resolverd.checkpoints.policy import Policy
+from resolverd.checkpoints.sources.http.errors import explained
+from resolverd.checkpoints.target import shown
+from resolverd.errors import SourceError
+
+_REDIRECTS = {301, 302, 303, 307, 308}
+# Hosts exist that refuse agents they do not know; the first word is what they look for.
+_AGENT = "Mozilla/5.0 (compatible; resolverd)"
+
+
+def _guard(connection: HTTPConnection) -> None:
+    """Refuse a connection by the address it has really reached, before anything is sent."""
+    if connection.proxy is None and connection.sock is not None:
+        policy.check_address(str(connection.sock.getpeername()[0]), connection.host)
+
+
+class _Http(HTTPConnection):
+    def connect(self) -> None:
+        super().connect()
+        _guard(self)
+
+
+class _Https(HTTPSConnection):
+    def connect(self) -> None:
+        super().connect()
+        _guard(self)
+
+
+class _HttpPool(HTTPConnectionPool):
+    ConnectionCls = _Http
+
+
+class _HttpsPool(HTTPSConnectionPool):
+    ConnectionCls = _Https
+
+
+class Connections:
+    """All connections of one download.
+
+    Args:
+        name: What to call the URI that is being fetched.
+        limits: Timeouts, redirects and connections at a time.
+        rules: What may be connected to.
+    """
+
+    def __init__(self, name: str, limits: Limits, rules: Policy) -> None:
+        self._name = name
+        self._limits = limits
+        self._policy = rules
+        self._pools: dict[str | None, urllib3.PoolManager] = {}
+
+    def get(self, url: str, headers: Mapping[str, str]) -> tuple[BaseHTTPResponse, str]:
+        """Follow redirects to an answer.
+
+        Returns:
+            The answer, its body still to be read, and the URL that gave it.
+
+        Raises:
+            SourceError: When there is no answer, or no way to it that is allowed.
+        """
+        for _ in range(self._limits.redirects + 1):
+            policy.check_url(self._policy, url, shown(url))
+            response = self._send(url, headers)
+            target = response.headers.get("Location")
+            if response.status not in _REDIRECTS or target is None:
+                return response, url
+            response.close()
+            target = urljoin(url, target)
+            if url.startswith("https:") and not target.startswith("https:"):
+                raise SourceError(
+                    f"{self._name}: redirects from https to {shown(target)}: refused."
+                )
+            url = target
+        raise SourceError(f"{self._name}: more than {self._limits.redirects} redirects.")
+
+    def close(self) -> None:
+        """Close those that are idle."""
+        for pool in self._pools.values():
+            pool.clear()
+
+    def _send(self, url: str, headers: Mapping[str, str]) -> BaseHTTPResponse:
+        try:
+            return self._pool(url).request(
+                "GET",
+                url,
+                headers={"User-Agent": _AGENT, "Accept-Encoding": "identity", **headers},
+                redirect=False,
+                retries=False,
+                preload_content=False,
+                timeout=urllib3.Timeout(
+                    connect=self._limits.connect_timeout, read=self._limits.stall_timeout
+                ),
+            )
+        except (HTTPError, OSError, ValueError) as error:
+            raise explained(shown(url), error) from error
+
+    def _pool(self, url: str) -> urllib3.PoolManager:
+        proxy = _proxy_for(url)
+        if proxy not in self._pools:
+            made = self._made(proxy)
+            made.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
+            self._pools[proxy] = made
+        return self._pools[proxy]
+
+    def _made(self, proxy: str | None) -> urllib3.PoolManager:
+        size = self._limits.connections
+        if not proxy:
+            return urllib3.PoolManager(maxsize=size)
+        try:
+            return urllib3.ProxyManager(proxy, maxsize=size)
+        except (HTTPError, ValueError) as error:
+            raise SourceError(
+                f"{self._name}: the proxy {shown(proxy)} can't be used: {error}."
+            ) from None
+
+
+def _proxy_for(url: str) -> str | None:
+    parts = urlsplit(url)
+    if urllib.request.proxy_bypass(parts.hostname or ""):
+        return None
+    proxies = urllib.request.getproxies()
+    return proxies.get(parts.scheme) or proxies.get("all")

@@ -1,0 +1,76 @@
+"""Translates what servers, urllib3 and the system say into what the engine knows."""
+
+from __future__ import annotations
+
+import ssl
+import time
+
+from urllib3.exceptions import (
+    LocationParseError,
+    NameResolutionError,
+    NewConnectionError,
+    ProxyError,
+    ReadTimeoutError,
+    SSLError,
+)
+from urllib3.response import BaseHTTPResponse
+
+from resolverd.checkpoints import plan
+from resolverd.checkpoints.faults import Transient
+from resolverd.errors import SourceError
+
+_TRY_AGAIN = {408, 425, 429, 500, 502, 503, 504}
+
+
+def refuse_status(response: BaseHTTPResponse, name: str) -> None:
+    """Refuse an answer that brings no file.
+
+    Raises:
+        Transient: When the server may answer better in a moment.
+        SourceError: When it will not.
+    """
+    status = response.status
+    if status in {200, 206}:
+        return
+    text = f"{name}: the server answered {status} {response.reason or ''}".rstrip() + ". "
+    if status in {401, 403, 407}:
+        raise SourceError(
+            text + "It wants other credentials than this node has: ask its owner for access, or "
+            "download the file yourself and point the card at it."
+        )
+    if status in {404, 410}:
+        raise SourceError(text + "There is no such file: check the URI in the card.")
+    if status in _TRY_AGAIN:
+        wait = plan.retry_after(response.headers.get("Retry-After"), time.time())
+        raise Transient(text + "Try again later.", wait)
+    raise SourceError(text + "Check the URI in the card.")
+
+
+def explained(name: str, error: Exception) -> SourceError:
+    """The error to raise for what urllib3 or the system raised."""
+    if isinstance(error, SSLError | ssl.SSLError):
+        return SourceError(
+            f"{name}: no trusted TLS connection: {_last(error)}. Check the host's certificate, "
+            "this node's clock, and SSL_CERT_FILE for a private authority."
+        )
+    if isinstance(error, LocationParseError | ValueError):
+        return SourceError(f"{name}: is not a URL that can be fetched: {error}.")
+    return Transient(f"{name}: {_trouble(error)}.")
+
+
+def _trouble(error: Exception) -> str:
+    if isinstance(error, ProxyError):
+        return f"the proxy can't be used: {_last(error)}"
+    if isinstance(error, NameResolutionError):
+        return "the host's name can't be resolved: check it, and this node's DNS"
+    if isinstance(error, ReadTimeoutError | TimeoutError):
+        return "the server sent nothing for too long"
+    if isinstance(error, NewConnectionError):
+        return f"no connection: {_last(error)}"
+    return f"the connection broke: {_last(error)}"
+
+
+def _last(error: BaseException) -> str:
+    while error.__cause__ or error.__context__:
+        error = error.__cause__ or error.__context__ or error
+    return (getattr(error, "strerror", None) or str(error) or type(error).__name__).rstrip(".")

@@ -1,0 +1,139 @@
+"""One URL, for one download.
+
+The first request asks for the first part of the file only: its answer tells length, version and
+whether ranges are understood, and brings a small file whole, without a second round trip.
+"""
+
+from __future__ import annotations
+
+import threading
+from urllib.parse import urlsplit, urlunsplit
+
+from urllib3.exceptions import HTTPError
+from urllib3.response import BaseHTTPResponse
+
+from resolverd.checkpoints import digest
+from resolverd.checkpoints.digest import Digest
+from resolverd.checkpoints.faults import Changed, RangesIgnored
+from resolverd.checkpoints.limits import Limits
+from resolverd.checkpoints.policy import Policy
+from resolverd.checkpoints.sources.base import Listing, RemoteFile
+from resolverd.checkpoints.sources.http.connections import Connections
+from resolverd.checkpoints.sources.http.errors import refuse_status
+from resolverd.checkpoints.sources.http.headers import Answer, conditions, described, validator
+from resolverd.checkpoints.sources.http.transfer import HttpTransfer
+from resolverd.checkpoints.target import shown
+from resolverd.errors import SourceError
+
+_SUMS_MOST = 1 << 16
+
+
+class HttpSource:
+    """One URL, for one download. ``open`` may be called by several threads."""
+
+    def __init__(self, url: str, limits: Limits, rules: Policy) -> None:
+        self._url = url
+        self._shown = shown(url)
+        self._part_bytes = limits.part_bytes
+        self._connections = Connections(self._shown, limits, rules)
+        self._first: HttpTransfer | None = None
+        self._lock = threading.Lock()
+
+    def resolve(self, known: str | None = None, at: int = 0) -> Listing | None:
+        """Request the part at ``at``, and keep its body for the ``open`` that wants it."""
+        _refuse_gated(self._url, self._shown)
+        unless = conditions(known)
+        end = at - at % self._part_bytes + self._part_bytes
+        wish = {"Range": f"bytes={at}-{end - 1}", **unless}
+        response, url = self._connections.get(self._url, wish)
+        if response.status == 416:  # an empty file has no first part
+            response.close()
+            response, url = self._connections.get(self._url, unless)
+        if response.status == 304:
+            response.close()
+            return None
+        answer = self._accepted(response, url)
+        if known is not None and answer.file.stamp == known:
+            response.close()
+            return None
+        self._first = HttpTransfer(response, self._shown, answer.start, answer.end)
+        return Listing((answer.file,), answer.file.stamp)
+
+    def open(self, file: RemoteFile, start: int, end: int | None) -> HttpTransfer:
+        """Request a range of the version that was listed."""
+        if (first := self._kept(file, start, end)) is not None:
+            return first
+        wish = _wish(file, start, end)
+        response, url = self._connections.get(self._url, wish)
+        if response.status == 416:
+            response.close()
+            raise Changed(f"{self._shown}: is shorter now than it was.")
+        answer = self._accepted(response, url)
+        now = answer.file
+        # An answer to If-Range need not repeat the date; that it is partial says enough.
+        vouched = "If-Range" in wish and now.ranges and now.stamp is None
+        if now.size != file.size or not (vouched or now.stamp == file.stamp):
+            response.close()
+            raise Changed(f"{self._shown}: changed at the origin.")
+        if answer.start != start:
+            response.close()
+            raise RangesIgnored(f"{self._shown}: the server ignores ranges.")
+        return HttpTransfer(response, self._shown, answer.start, answer.end)
+
+    def sidecar(self, file: RemoteFile) -> Digest | None:
+        """Request ``URL.sha256``; whatever goes wrong, there is none."""
+        parts = urlsplit(self._url)
+        beside = urlunsplit(parts._replace(path=parts.path + ".sha256"))
+        try:
+            response, _ = self._connections.get(beside, {})
+            with response:
+                if response.status != 200:
+                    return None
+                text = response.read(_SUMS_MOST, decode_content=True).decode("utf-8", "replace")
+        except (SourceError, HTTPError, OSError):
+            return None
+        return digest.from_sums_file(text, file.name)
+
+    def close(self) -> None:
+        """Close every connection."""
+        if self._first is not None:
+            self._first.close()
+        self._connections.close()
+
+    def _kept(self, file: RemoteFile, start: int, end: int | None) -> HttpTransfer | None:
+        """The body of the first answer, when it holds just what is wanted now."""
+        with self._lock:
+            first = self._first
+            if first is None or first.start != start:
+                return None
+            self._first = None
+        reach = file.size if end is None else end
+        if first.narrow(reach):
+            return first
+        first.close()
+        return None
+
+    def _accepted(self, response: BaseHTTPResponse, url: str) -> Answer:
+        """What an answer says; one that brings nothing of use is closed, and raised."""
+        try:
+            refuse_status(response, self._shown)
+            return described(response, url, self._shown)
+        except SourceError:
+            response.close()
+            raise
+
+
+def _wish(file: RemoteFile, start: int, end: int | None) -> dict[str, str]:
+    """The headers that ask for a part of the version that was listed; for all of it, none."""
+    if not start and end is None:
+        return {}
+    reach = {"Range": f"bytes={start}-{'' if end is None else end - 1}"}
+    return reach if file.stamp is None else {"If-Range": validator(file.stamp), **reach}
+
+
+def _refuse_gated(url: str, name: str) -> None:
+    if any(part.strip().lower() == "gated=true" for part in url.split(";")[1:]):
+        raise SourceError(
+            f"{name}: is gated. Ask for access at {name.partition(';')[0]}, download it yourself, "
+            "and override the card's URI with the path, in a card of your own (NAME@user)."
+        )
