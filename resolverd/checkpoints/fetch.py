@@ -28,7 +28,7 @@ from resolverd.checkpoints.sources.choose import source_of
 from resolverd.checkpoints.state import Event, Life
 from resolverd.checkpoints.target import Wanted
 from resolverd.checkpoints.trust import Record
-from resolverd.errors import CacheError, SourceError
+from resolverd.errors import SourceError
 
 _RESTARTS = 4
 _WORST_LAST: tuple[Trust, ...] = ("card", "origin", "first-use")
@@ -112,20 +112,6 @@ class Engine:
             disk.record(self.layout, learned)
         return learned if learned.fits(card) else None
 
-    def refuse_no_room(self, needed: int) -> None:
-        """Refuse to write what would leave less room than must stay.
-
-        Raises:
-            CacheError: With the figures, and what can be done.
-        """
-        free = disk.free_bytes(self.layout.root)
-        if not plan.keeps_room(free, needed, self.limits):
-            raise CacheError(
-                f"{self.layout.root}: no room: {needed:,} bytes are needed, {free:,} are free, of "
-                f"which {self.limits.min_free_bytes:,} must stay so. Free some, set cache.dir to a "
-                "larger file system, or lower cache.min_free_bytes."
-            )
-
 
 @dataclass(frozen=True, slots=True)
 class _Errand:
@@ -187,12 +173,11 @@ class _Errand:
         return manifest
 
     def _refuse_no_room(self, listing: Listing) -> None:
-        self.engine.refuse_no_room(
-            sum(
-                max(0, (file.size or 0) - disk.allocated(self._data(file.name)))
-                for file in listing.files
-            )
+        needed = sum(
+            max(0, (file.size or 0) - disk.allocated(self._data(file.name)))
+            for file in listing.files
         )
+        disk.refuse_no_room(self._layout, needed, self.engine.limits)
 
     def _data(self, name: str) -> str:
         return self._layout.data(self.wanted.asset, name)
@@ -232,9 +217,9 @@ class _Errand:
 
     def _quarantine(self, data: str, reason: str) -> NoReturn:
         shown, keep = self.wanted.shown, self.engine.limits.quarantine_most
-        report: dict[str, object] = {"uri": shown, "reason": reason, "time": time.time()}
+        finding = disk.Finding(self.wanted.asset, shown, reason)
         with disk.explained(self._layout):
-            place = disk.quarantine(self._layout, self.wanted.asset, data, report, keep)
+            place = disk.quarantine(self._layout, data, finding, keep)
             disk.discard(self._layout, self.wanted.asset)
         raise VerificationError(f"{shown}: {reason}. It is not served; it is kept in {place}.")
 
@@ -255,7 +240,8 @@ class _Errand:
 
     def _unpacked(self, data: str, name: str, tree: str) -> tuple[Entry, ...]:
         self.job.enter("unpacking")
-        self.engine.refuse_no_room(archive.unpacked_size(data, name))
+        needed = archive.unpacked_size(data, name)
+        disk.refuse_no_room(self._layout, needed, self.engine.limits)
         algorithms = {
             said.algorithm for member, said in self.card.items() if member not in {"", name}
         }

@@ -1,0 +1,88 @@
+"""Published objects: finding one, and publishing one.
+
+Order of a publication (each step durable before the next): lock file, manifest, object by one
+rename, link by one rename. A reader follows the link, so it sees all of a version or none of it;
+:mod:`~resolverd.checkpoints.disk.sweep` removes what a crash left between two steps.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+from resolverd.checkpoints import leases
+from resolverd.checkpoints import manifest as manifests
+from resolverd.checkpoints.disk.durable import freeze, sync_folder, unlink, write
+from resolverd.checkpoints.disk.layout import Layout
+from resolverd.checkpoints.manifest import Manifest
+
+
+def current(layout: Layout, asset: str) -> Manifest | None:
+    """The object an asset's link leads to, if link, object and manifest are all there."""
+    try:
+        target = os.readlink(layout.link(asset))
+    except OSError:
+        return None
+    found = read_manifest(layout, os.path.basename(target))
+    return found if found and os.path.isdir(layout.object(found.key)) else None
+
+
+def read_manifest(layout: Layout, key: str) -> Manifest | None:
+    """A manifest by the object's name; None when it is missing or damaged."""
+    try:
+        with open(layout.manifest(key), "rb") as file:
+            return manifests.load(file.read())
+    except OSError:
+        return None
+
+
+def visible_path(layout: Layout, manifest: Manifest) -> str:
+    """What a client is given: the file when the object holds just one, else the folder."""
+    folder = layout.object(manifest.key)
+    if len(manifest.files) != 1 or "/" in manifest.files[0].path:
+        return folder
+    if not manifest.whole and len(os.listdir(folder)) != 1:
+        return folder  # an archive may hold empty folders and links beside its one file
+    return os.path.join(folder, manifest.files[0].path)
+
+
+def publication(layout: Layout, manifest: Manifest) -> Iterator[str]:
+    """Publish what lies in the asset's tree, one step at a time; yields each step's name.
+
+    The object must not exist yet. Whoever drives this to its end has published; whoever stops in
+    between has crashed, and a sweep plus another go make it good.
+    """
+    tree = layout.tree(manifest.asset)
+    freeze(tree)
+    yield "frozen"
+    leases.make(layout.lock(manifest.key))
+    yield "lock"
+    record(layout, manifest)
+    yield "manifest"
+    os.rename(tree, layout.object(manifest.key))
+    sync_folder(layout.folder("objects"))
+    yield "object"
+    _relink(layout, manifest)
+    yield "link"
+
+
+def record(layout: Layout, manifest: Manifest) -> None:
+    """Write down what is known of an object."""
+    write(layout.manifest(manifest.key), manifests.dump(manifest))
+
+
+def adopt(layout: Layout, manifest: Manifest) -> None:
+    """Take an object that is there already for the asset's new version: it has the same bytes."""
+    record(layout, manifest)
+    leases.make(layout.lock(manifest.key))
+    _relink(layout, manifest)
+
+
+def _relink(layout: Layout, manifest: Manifest) -> None:
+    """Swap the asset's link over to this object."""
+    link = layout.link(manifest.asset)
+    fresh = link + ".new"
+    unlink(fresh)
+    os.symlink(os.path.join("..", "objects", manifest.key), fresh)
+    os.rename(fresh, link)
+    sync_folder(os.path.dirname(link))

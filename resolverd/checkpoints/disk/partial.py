@@ -1,0 +1,61 @@
+"""Downloads on their way: one folder for each asset, which a later run may take up again."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+
+from resolverd.checkpoints import journal, plan
+from resolverd.checkpoints.disk.durable import unlink
+from resolverd.checkpoints.disk.layout import Layout
+from resolverd.checkpoints.limits import Limits
+
+
+def resumes_at(layout: Layout, asset: str) -> int:
+    """Where the download of a single file is likely to go on; 0 when there is nothing yet."""
+    try:
+        names = [name for name in os.listdir(layout.partial(asset)) if _is_journal(name)]
+    except OSError:
+        return 0
+    if len(names) != 1:
+        return 0
+    pin, ranges = journal.read(os.path.join(layout.partial(asset), names[0]))
+    return min(plan.frontier(ranges), pin.size - 1) if pin and pin.size else 0
+
+
+def place(source: str, tree: str, name: str) -> None:
+    """Give a finished partial file its name in the tree; it keeps its old one until cleaned up."""
+    target = os.path.join(tree, name)
+    os.makedirs(os.path.dirname(target), exist_ok=True)
+    try:
+        os.link(source, target)
+    except OSError as error:
+        if error.errno not in {errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS}:
+            raise
+        os.rename(source, target)  # a file system without hard links
+
+
+def discard(layout: Layout, asset: str) -> None:
+    """Forget an asset's download."""
+    shutil.rmtree(layout.partial(asset), ignore_errors=True)
+
+
+def prune(layout: Layout, asset: str, limits: Limits, now: float) -> None:
+    """Keep of an asset's download what can be resumed, and is not too old for it."""
+    folder = layout.partial(asset)
+    shutil.rmtree(layout.tree(asset), ignore_errors=True)
+    kept: set[str] = set()
+    for name in os.listdir(folder):
+        path = os.path.join(folder, name)
+        valid = _is_journal(name) and journal.read(path)[0] is not None
+        if valid and now - os.path.getmtime(path) < limits.partial_days * 86400:
+            kept |= {name, "data-" + name.removeprefix("journal-")}
+    for name in set(os.listdir(folder)) - kept:
+        unlink(os.path.join(folder, name))
+    if not kept:
+        discard(layout, asset)
+
+
+def _is_journal(name: str) -> bool:
+    return name.startswith("journal-") and not name.endswith(".new")
