@@ -13,9 +13,10 @@ from dataclasses import dataclass, replace
 from typing import NoReturn
 
 from resolverd.checkpoints import archive, digest, disk, plan, structure
+from resolverd.checkpoints.attempt import Task, back_off
 from resolverd.checkpoints.digest import Digest
 from resolverd.checkpoints.disk import Layout
-from resolverd.checkpoints.download import Task, back_off, download
+from resolverd.checkpoints.download import download
 from resolverd.checkpoints.faults import Changed, Transient, VerificationError
 from resolverd.checkpoints.hashing import faults, hash_file
 from resolverd.checkpoints.job import Job
