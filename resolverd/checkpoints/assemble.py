@@ -1,0 +1,65 @@
+"""Puts an object's tree together from verified files: placed as they are, or unpacked."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+from resolverd.checkpoints import archive, digest, disk
+from resolverd.checkpoints.digest import Digest
+from resolverd.checkpoints.errand import Errand
+from resolverd.checkpoints.faults import VerificationError
+from resolverd.checkpoints.hashing import hash_file
+from resolverd.checkpoints.manifest import Entry
+from resolverd.errors import SourceError
+
+
+def assemble(errand: Errand, fetched: tuple[Entry, ...]) -> tuple[Entry, ...]:
+    """Put the object's tree together.
+
+    Returns:
+        The files it holds.
+
+    Raises:
+        VerificationError: When an archive is damaged or refused, or the files are not those that
+            the card names; the first file is in quarantine.
+    """
+    tree = errand.layout.tree(errand.asset)
+    disk.remove_tree(tree)
+    first = fetched[0].path
+    data = errand.data(first)
+    try:
+        if len(fetched) == 1 and archive.is_archive(data, first):
+            return _unpacked(errand, first, tree)
+        digest.check_names(errand.card, [entry.path for entry in fetched], errand.wanted.shown)
+    except SourceError as error:
+        errand.quarantine(data, str(error).rstrip("."))
+    for entry in fetched:
+        disk.place(errand.data(entry.path), tree, entry.path)
+    return fetched
+
+
+def _unpacked(errand: Errand, name: str, tree: str) -> tuple[Entry, ...]:
+    """Unpack the archive ``name``, and hold its members against the card."""
+    data = errand.data(name)
+    errand.job.enter("unpacking")
+    disk.refuse_no_room(errand.layout, archive.unpacked_size(data, name), errand.limits)
+    files = archive.unpack(data, name, tree, errand.limits, errand.job)
+    inside = {member: said for member, said in errand.card.items() if member}
+    digest.check_names(inside, [name, *(entry.path for entry in files)], errand.wanted.shown)
+    return tuple(_checked(errand, tree, files, inside))
+
+
+def _checked(
+    errand: Errand, tree: str, files: tuple[Entry, ...], card: Mapping[str, Digest]
+) -> Iterator[Entry]:
+    """The files, with the digests that the card speaks of."""
+    for entry in files:
+        digests, said = dict(entry.digests), card.get(entry.path)
+        if said and said.algorithm not in digests:
+            path = os.path.join(tree, entry.path)
+            digests |= hash_file(path, [said.algorithm], errand.job)
+        if said and digests[said.algorithm] != said.hex:
+            raise VerificationError(f"{entry.path} is not {said}, as the card says")
+        yield replace(entry, digests=digests)

@@ -1,0 +1,56 @@
+"""One asset on its way into the cache: what all steps of that way work on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NoReturn
+
+from resolverd.checkpoints import disk
+from resolverd.checkpoints.digest import Digest
+from resolverd.checkpoints.disk import Layout
+from resolverd.checkpoints.faults import VerificationError
+from resolverd.checkpoints.job import Job
+from resolverd.checkpoints.limits import Limits
+from resolverd.checkpoints.target import Wanted
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """What is to be brought, and how.
+
+    Attributes:
+        layout: The cache.
+        limits: Bounds of the download.
+        wanted: What is to be brought.
+        card: What the card says it hashes to.
+        job: To be told of progress, and to be stopped by.
+    """
+
+    layout: Layout
+    limits: Limits
+    wanted: Wanted
+    card: Mapping[str, Digest]
+    job: Job
+
+    @property
+    def asset(self) -> str:
+        """Its name in the cache."""
+        return self.wanted.asset
+
+    def data(self, name: str) -> str:
+        """Path of a partial file."""
+        return self.layout.data(self.asset, name)
+
+    def quarantine(self, data: str, reason: str) -> NoReturn:
+        """Give up on what the origin sent: keep the bad file, forget the rest.
+
+        Raises:
+            VerificationError: With the reason, and where the file is kept.
+        """
+        shown = self.wanted.shown
+        finding = disk.Finding(self.asset, shown, reason)
+        with disk.explained(self.layout):
+            place = disk.quarantine(self.layout, data, finding, self.limits.quarantine_most)
+            disk.discard(self.layout, self.asset)
+        raise VerificationError(f"{shown}: {reason}. It is not served; it is kept in {place}.")

@@ -1,0 +1,130 @@
+"""Brings one asset from its origin into the cache: resolve, download, verify, publish.
+
+Everything that blocks happens here, in the worker. What is decided,
+:mod:`resolverd.checkpoints.plan` decides.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from resolverd.checkpoints import digest, disk
+from resolverd.checkpoints.assemble import assemble
+from resolverd.checkpoints.attempt import back_off
+from resolverd.checkpoints.digest import Digest
+from resolverd.checkpoints.errand import Errand
+from resolverd.checkpoints.faults import Changed, Transient
+from resolverd.checkpoints.hashing import faults
+from resolverd.checkpoints.manifest import Entry, Manifest
+from resolverd.checkpoints.plan import Trust
+from resolverd.checkpoints.sources.base import Listing, Source
+from resolverd.checkpoints.trust import Record
+from resolverd.checkpoints.verify import verified
+from resolverd.errors import SourceError
+
+_RESTARTS = 4
+_WORST_LAST: tuple[Trust, ...] = ("card", "origin", "first-use")
+
+
+def ingest(errand: Errand, source: Source, have: Manifest | None) -> Manifest:
+    """Publish what the origin has now.
+
+    Args:
+        errand: What is to be brought.
+        source: Where from.
+        have: The object at hand, which stays when the origin has nothing newer.
+
+    Raises:
+        SourceError: The origin is at fault.
+        CacheError: The cache is.
+    """
+    for _ in range(_RESTARTS):
+        listing = _resolved(errand, source, have.stamp if have else None)
+        if listing is None and have is not None:
+            return have
+        if listing is not None:
+            try:
+                return _brought(errand, source, listing)
+            except Changed:
+                disk.discard(errand.layout, errand.asset)
+    raise SourceError(f"{errand.wanted.shown}: changes faster than it can be fetched.")
+
+
+def _resolved(errand: Errand, source: Source, known: str | None) -> Listing | None:
+    """Ask the origin what it has, in as many tries as it takes."""
+    failures = 0
+    while True:
+        errand.job.enter("connecting")
+        errand.job.check()
+        try:
+            return source.resolve(known, disk.resumes_at(errand.layout, errand.asset))
+        except Transient as error:
+            failures += 1
+            back_off(error, failures, errand.limits, errand.job)
+
+
+def _brought(errand: Errand, source: Source, listing: Listing) -> Manifest:
+    """Download and verify every file of a listing, then publish them as one object."""
+    layout = errand.layout
+    record = Record.load(layout.trust(errand.asset))
+    with disk.explained(layout):
+        os.makedirs(layout.partial(errand.asset), mode=0o700, exist_ok=True)
+        _refuse_no_room(errand, listing)
+    brought = [verified(errand, source, file, record) for file in listing.files]
+    fetched = tuple(entry for entry, _ in brought)
+    with disk.explained(layout):
+        files = assemble(errand, fetched)
+        trust = max((trust for _, trust in brought), key=_WORST_LAST.index)
+        if errand.card and all(entry.path in errand.card for entry in files):
+            trust = "card"
+        manifest = _described(errand, listing.stamp, fetched, files, trust)
+        _publish(errand, manifest)
+        for file, entry in zip(listing.files, fetched, strict=True):
+            learned = Digest("sha256", entry.digests["sha256"])
+            record = record.bound(file.name, file.stamp, learned)
+        disk.write(layout.trust(errand.asset), record.dump())
+        disk.discard(layout, errand.asset)
+    return manifest
+
+
+def _refuse_no_room(errand: Errand, listing: Listing) -> None:
+    needed = sum(
+        max(0, (file.size or 0) - disk.allocated(errand.data(file.name))) for file in listing.files
+    )
+    disk.refuse_no_room(errand.layout, needed, errand.limits)
+
+
+def _described(
+    errand: Errand,
+    stamp: str | None,
+    fetched: tuple[Entry, ...],
+    files: tuple[Entry, ...],
+    trust: Trust,
+) -> Manifest:
+    content = digest.of_many({entry.path: entry.digests["sha256"] for entry in fetched})
+    return Manifest(
+        key=f"{errand.asset}-{content.hex[:16]}",
+        asset=errand.asset,
+        uri=errand.wanted.shown,
+        kind=errand.wanted.kind,
+        stamp=stamp,
+        trust=trust,
+        fetched=fetched,
+        files=files,
+        created=time.time(),
+    )
+
+
+def _publish(errand: Errand, manifest: Manifest) -> None:
+    errand.job.enter("publishing")
+    there = errand.layout.object(manifest.key)
+    if os.path.isdir(there):
+        found = faults(there, manifest.files, errand.job)
+        if not found:  # the same bytes under a new stamp
+            disk.adopt(errand.layout, manifest)
+            return
+        keep = errand.limits.quarantine_most
+        disk.withdraw(errand.layout, manifest, "; ".join(found), keep)
+    for _ in disk.publication(errand.layout, manifest):
+        pass

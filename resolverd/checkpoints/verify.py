@@ -1,0 +1,78 @@
+"""One file of an asset, from absent to verified.
+
+The order is the table of :mod:`resolverd.checkpoints.state`. What does not hold is in quarantine
+before anyone hears of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from resolverd.checkpoints import disk, plan, structure
+from resolverd.checkpoints.attempt import Task
+from resolverd.checkpoints.download import download
+from resolverd.checkpoints.errand import Errand
+from resolverd.checkpoints.manifest import Entry
+from resolverd.checkpoints.plan import Expected, Trust
+from resolverd.checkpoints.sources.base import RemoteFile, Source
+from resolverd.checkpoints.state import Event, Life
+from resolverd.checkpoints.trust import Record
+from resolverd.errors import SourceError
+
+
+def verified(
+    errand: Errand, source: Source, file: RemoteFile, record: Record
+) -> tuple[Entry, Trust]:
+    """Download a file, and hold it against the best word there is on it.
+
+    Returns:
+        The file, and on whose word it was verified.
+
+    Raises:
+        Changed: When the origin has another version by now.
+        SourceError: When the origin does not give it, or gives another one.
+        CacheError: When the disk does not take it.
+    """
+    expected = _expected(errand, source, file, record)
+    algorithms = {"sha256"} | ({expected.digest.algorithm} if expected.digest else set())
+    data, journal = errand.data(file.name), errand.layout.journal(errand.asset, file.name)
+    life = Life()
+    life.on(Event.BEGUN)
+    task = Task(file, data, journal, tuple(sorted(algorithms)))
+    with disk.explained(errand.layout):
+        size, digests = download(source, task, errand.limits, errand.job)
+    life.on(Event.FILLED)
+    if reason := _mismatch(expected, digests):
+        life.on(Event.MISMATCHED)
+        errand.quarantine(data, reason)
+    life.on(Event.MATCHED)
+    if reason := structure.fault(data, file.name):
+        life.on(Event.MISMATCHED)
+        errand.quarantine(data, reason)
+    return Entry(file.name, size, digests), expected.trust
+
+
+def _expected(errand: Errand, source: Source, file: RemoteFile, record: Record) -> Expected:
+    bound = record.of(file.name, file.stamp)
+    expected = plan.expected(errand.card, file.name, file.digests, bound)
+    if expected.trust == "first-use" and (beside := source.sidecar(file)):
+        return plan.expected(errand.card, file.name, (beside,), None)
+    if expected.digest is None and file.size is None and not file.framed:
+        raise SourceError(
+            f"{errand.wanted.shown}: the server tells neither length nor digest, so that a "
+            "cut-off file can't be told from a whole one: give a checksum in the card."
+        )
+    return expected
+
+
+def _mismatch(expected: Expected, digests: Mapping[str, str]) -> str | None:
+    """How a file differs from what was expected; None when it does not."""
+    said = expected.digest
+    if said is None or digests[said.algorithm] == said.hex:
+        return None
+    whose = {
+        "card": "the card says",
+        "origin": "the origin itself says",
+        "first-use": "this version at the origin was, when first used,",
+    }[expected.trust]
+    return f"is {said.algorithm}:{digests[said.algorithm]}, {whose} {said}"
