@@ -18,16 +18,11 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from resolverd.checkpoints import disk, faults, wire
-from resolverd.checkpoints.disk import Layout
+from resolverd.checkpoints import disk, faults, messages, wire
 from resolverd.checkpoints.faults import Cancelled
 from resolverd.checkpoints.fetch import Engine
 from resolverd.checkpoints.in_place import examine
 from resolverd.checkpoints.job import Job
-from resolverd.checkpoints.limits import Limits
-from resolverd.checkpoints.manifest import Manifest
-from resolverd.checkpoints.policy import Policy
-from resolverd.checkpoints.target import Wanted
 from resolverd.errors import CacheError, ResolverdError
 
 logger = logging.getLogger("resolverd.checkpoints.worker")
@@ -57,11 +52,7 @@ class Worker:
 
     def _take(self, number: int, verb: str, params: dict[str, Any]) -> None:
         if verb == "configure":
-            policy = Policy(
-                tuple(params["schemes"]),
-                None if params["file_roots"] is None else tuple(params["file_roots"]),
-            )
-            self._engine = Engine(Layout(params["root"]), Limits(**params["limits"]), policy)
+            self._engine = Engine(*messages.configured(params))
             threading.Thread(target=self._prepare, daemon=True).start()
         elif verb == "cancel":
             if job := self._jobs.get(number):
@@ -128,40 +119,24 @@ class Worker:
             lock.release()
 
     def _fetch(self, engine: Engine, job: Job, params: dict[str, Any]) -> dict[str, Any]:
-        wanted = _wanted(params)
+        wanted = messages.requested(params)
         manifest = engine.fetch(wanted, job, refresh=params["refresh"], force=params["force"])
-        return _described(manifest, disk.visible_path(engine.layout, manifest))
+        return messages.answer(manifest, disk.visible_path(engine.layout, manifest))
 
     def _examine(self, engine: Engine, job: Job, params: dict[str, Any]) -> dict[str, Any]:
-        wanted = _wanted(params)
-        return _described(examine(engine.layout, engine.policy, wanted, job), params["path"])
+        wanted = messages.requested(params)
+        return messages.answer(examine(engine.layout, engine.policy, wanted, job), params["path"])
 
     def _verify(self, engine: Engine, job: Job, params: dict[str, Any]) -> dict[str, Any]:
         manifest, found = engine.verify(params["key"], job)
         return {"uri": manifest.uri if manifest else "", "faults": found}
 
     def _progress(self, number: int, step: str, done: int, total: int | None, rate: float) -> None:
-        self._send(number, "progress", {"step": step, "done": done, "total": total, "rate": rate})
+        self._send(number, "progress", messages.progress(step, done, total, rate))
 
     def _send(self, number: int, event: str, params: dict[str, Any]) -> None:
         with self._sending, contextlib.suppress(OSError):  # the daemon is gone: run() ends us
             self._sock.sendall(wire.encode(number, event, params))
-
-
-def _wanted(params: dict[str, Any]) -> Wanted:
-    return Wanted(params["kind"], params["uri"], params["checksum"], params["localise"])
-
-
-def _described(manifest: Manifest, path: str) -> dict[str, Any]:
-    return {
-        "path": path,
-        "key": manifest.key,
-        "size": manifest.size,
-        "digest": manifest.digest,
-        "trust": manifest.trust,
-        "stamp": manifest.stamp,
-        "files": [entry.path for entry in manifest.files],
-    }
 
 
 def main(argv: list[str]) -> None:

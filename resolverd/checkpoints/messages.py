@@ -1,0 +1,89 @@
+"""What daemon and worker tell each other, as plain data: each message's two directions together.
+
+:mod:`resolverd.checkpoints.wire` makes bytes of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from resolverd.checkpoints.disk import Layout
+from resolverd.checkpoints.limits import Limits
+from resolverd.checkpoints.manifest import Manifest
+from resolverd.checkpoints.policy import Policy
+from resolverd.checkpoints.results import Progress, Published
+from resolverd.checkpoints.target import Wanted
+
+
+def configuration(layout: Layout, limits: Limits, rules: Policy) -> dict[str, Any]:
+    """What a worker is told first."""
+    return {
+        "root": layout.root,
+        "limits": asdict(limits),
+        "schemes": list(rules.schemes),
+        "file_roots": None if rules.file_roots is None else list(rules.file_roots),
+    }
+
+
+def configured(params: Mapping[str, Any]) -> tuple[Layout, Limits, Policy]:
+    """Read :func:`configuration`."""
+    roots = params["file_roots"]
+    rules = Policy(tuple(params["schemes"]), None if roots is None else tuple(roots))
+    return Layout(params["root"]), Limits(**params["limits"]), rules
+
+
+def request(wanted: Wanted, **options: object) -> dict[str, Any]:
+    """What the worker is asked for."""
+    checksum = wanted.checksum
+    return {
+        "asset": wanted.asset,
+        "kind": wanted.kind,
+        "uri": wanted.uri,
+        "checksum": dict(checksum) if isinstance(checksum, Mapping) else checksum,
+        "localise": wanted.localise,
+        **options,
+    }
+
+
+def requested(params: Mapping[str, Any]) -> Wanted:
+    """Read :func:`request`."""
+    return Wanted(params["kind"], params["uri"], params["checksum"], params["localise"])
+
+
+def answer(manifest: Manifest, path: str) -> dict[str, Any]:
+    """What the worker found or fetched."""
+    return {
+        "path": path,
+        "key": manifest.key,
+        "size": manifest.size,
+        "digest": manifest.digest,
+        "trust": manifest.trust,
+        "stamp": manifest.stamp,
+        "files": [entry.path for entry in manifest.files],
+    }
+
+
+def answered(wanted: Wanted, result: Mapping[str, Any]) -> Published:
+    """Read :func:`answer`."""
+    return Published(
+        path=result["path"],
+        key=result["key"],
+        uri=wanted.shown,
+        kind=wanted.kind,
+        size=result["size"],
+        digest=result["digest"],
+        trust=result["trust"],
+        files=tuple(result["files"]),
+    )
+
+
+def progress(step: str, done: int, total: int | None, rate: float) -> dict[str, Any]:
+    """How far the worker is."""
+    return {"step": step, "done": done, "total": total, "rate": rate}
+
+
+def progressed(uri: str, event: Mapping[str, Any]) -> Progress:
+    """Read :func:`progress`."""
+    return Progress(uri, event["done"], event["total"], event["rate"], event["step"])

@@ -1,0 +1,89 @@
+"""What those who ask for checkpoints are given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from resolverd.checkpoints.manifest import Manifest
+from resolverd.checkpoints.plan import Trust
+from resolverd.checkpoints.target import Wanted
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A verified file or folder, ready to be read.
+
+    Attributes:
+        path: What to open: the file when there is just one, else the folder.
+        key: Name of the object; of a file used in place, a name that no object has.
+        uri: Where it came from, without secrets.
+        kind: What it was wanted for.
+        size: Bytes.
+        digest: ``algorithm:hex`` of what was fetched; None for a local file without a checksum.
+        trust: On whose word it was verified.
+        files: Paths below the object.
+    """
+
+    path: str
+    key: str
+    uri: str
+    kind: str
+    size: int
+    digest: str | None
+    trust: Trust
+    files: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a download is.
+
+    Attributes:
+        uri: Of what, without secrets.
+        done: Bytes that are there.
+        total: Bytes in all; None while unknown.
+        rate: Bytes a second, over the last seconds.
+        state: ``waiting``, ``connecting``, ``fetching``, ``retrying``, ``verifying``,
+            ``unpacking`` or ``publishing``.
+    """
+
+    uri: str
+    done: int
+    total: int | None
+    rate: float
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What hashing an object again has shown.
+
+    Attributes:
+        key: The object.
+        uri: Where it came from.
+        ok: Whether it is what was published.
+        reason: What is wrong; empty when nothing is. A bad object is in quarantine by now.
+    """
+
+    key: str
+    uri: str
+    ok: bool
+    reason: str = ""
+
+
+Listener = Callable[[Progress], None]
+
+
+def published(manifest: Manifest, wanted: Wanted, path: str) -> Published:
+    """A published object, as the answer to a request for it."""
+    return Published(
+        path=path,
+        key=manifest.key,
+        uri=wanted.shown,
+        kind=wanted.kind,
+        size=manifest.size,
+        digest=manifest.digest,
+        trust="card" if wanted.checksum else manifest.trust,
+        files=tuple(entry.path for entry in manifest.files),
+    )
