@@ -182,7 +182,7 @@ class Follower:
         if self._tracked.polled is not None:
             self.places, self.watched = Places({}, frozenset()), False
         else:
-            self.places = Places(dict(self._tracked.directories), self._tracked.root.names)
+            self.places = Places(dict(self._tracked.tree.directories), self._tracked.root.names)
         self.moved()
 
     def _show(self) -> None:
@@ -194,7 +194,7 @@ class Follower:
             polled=tracked.polled,
             root=tracked.root.paths[0] if tracked.root.paths else None,
             files=len(tracked.contents.files),
-            directories=len(tracked.directories),
+            directories=len(tracked.tree.directories),
             unsettled=len(tracked.contents.unsettled),
             recoveries=tracked.recovered,
         )

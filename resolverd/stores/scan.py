@@ -10,8 +10,12 @@ from __future__ import annotations
 import errno
 import os
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from resolverd.cards.file import Stamp
+
+if TYPE_CHECKING:
+    from .roots import Root
 
 Identity = tuple[int, int]
 """Device and inode of a directory."""
@@ -44,6 +48,35 @@ def is_card_name(name: str) -> bool:
 def stamp_of(found: os.stat_result) -> Stamp:
     """The stamp of a file just stat'ed."""
     return Stamp(found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino)
+
+
+def walk_root(root: Root, *, follow_links: bool) -> Listing:
+    """List a store: its one file, its tree, or the portions of a namespace package.
+
+    Args:
+        root: What its location leads to.
+        follow_links: Whether symlinked directories are entered.
+    """
+    first, *others = root.paths
+    if root.is_file:
+        try:
+            return Listing(files={first: stamp_of(os.stat(first))})
+        except OSError:
+            return Listing(files={first: None})
+    whole = walk(first, follow_links=follow_links)
+    for place, path in enumerate(others, start=1):
+        _merge(whole, walk(path, follow_links=True), root.paths[:place], path)
+    return whole
+
+
+def _merge(whole: Listing, portion: Listing, before: tuple[str, ...], root: str) -> None:
+    """Add a portion of a namespace package; what an earlier portion holds hides its own."""
+    for path, stamp in portion.files.items():
+        if not any(one + path[len(root) :] in whole.files for one in before):
+            whole.files[path] = stamp
+    whole.directories.update(portion.directories)
+    whole.unreadable.update(portion.unreadable)
+    whole.linked |= portion.linked
 
 
 def walk(root: str, *, follow_links: bool) -> Listing:

@@ -7,9 +7,7 @@ disk just now, and nothing counts as gone unless the root is still the same one 
 
 from __future__ import annotations
 
-import errno
 import os
-import stat
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -17,9 +15,11 @@ from typing import TYPE_CHECKING
 from resolverd.cards.file import Stamp, StoreChange
 
 from .contents import Contents
+from .hints import Findings, look_at
 from .mounts import needs_polling, read_mounts
 from .roots import Root, resolve
-from .scan import Identity, Listing, is_card_name, stamp_of, walk
+from .scan import walk, walk_root
+from .tree import Tree, missing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from resolverd.cards.file import RootState
     from resolverd.cards.store import Store
 
+    from .scan import Identity, Listing
     from .settings import WatchSettings
 
-_GONE = (errno.ENOENT, errno.ENOTDIR)
 _TRIES = 20
 _MANY = 50
 """Directories to list again above which a full scan is cheaper."""
@@ -42,11 +42,10 @@ class TrackedStore:
         store: The store.
         root: Its root at the last look.
         contents: Its card files as last read.
-        directories: Every directory as last listed.
-        unreadable: Directories that can't be listed.
+        tree: Its directories as last listed.
         polled: Why the store is polled; None when inotify sees its changes.
         recovered: Changes that only a scan found, long after they were made.
-        layout: Counts up whenever ``directories`` or the root's names change.
+        layout: Counts up whenever its directories or the root's names change.
         stat_cost: CPU seconds that the last full walk took, reading files apart.
     """
 
@@ -60,14 +59,12 @@ class TrackedStore:
         self.store = store
         self.root = Root("missing")
         self.contents = Contents(settings, known, special=not store.is_package)
-        self.directories: dict[str, Identity] = {}
-        self.unreadable: dict[str, str] = {}
+        self.tree = Tree()
         self.polled: str | None = "forced by configuration" if store.poll else None
         self.recovered = 0
         self.layout = 0
         self.stat_cost = 0.0
         self._settings = settings
-        self._linked: set[str] = set()
         self._good: Root | None = None  # the root as of the last report that could be trusted
         self._device = device
         self._said: tuple[object, ...] | None = None
@@ -93,7 +90,7 @@ class TrackedStore:
             root = resolve(self.store)
             if root.state != "ok":
                 return self._untrusted(root)
-            listing = self._walk(root)
+            listing = walk_root(root, follow_links=self.store.is_package)
             if resolve(self.store).identity == root.identity:
                 break
         else:
@@ -120,107 +117,28 @@ class TrackedStore:
             return self.scan()
         if len(wanted) > self._settings.burst or not self.root.names.isdisjoint(wanted):
             return self.scan()
-        found: dict[str, Stamp | None] = {}
-        gone: set[str] = set()
-        lists: set[str] = set()
+        findings = Findings()
         for path in wanted:
-            self._look_at(path, found, gone, lists)
-        if len(lists) > _MANY:
+            look_at(path, self.tree, self.contents, findings)
+        if len(findings.lists) > _MANY:
             return self.scan()
-        for directory in sorted(lists):
+        for directory in sorted(findings.lists):
             if directory == self.root.paths[0]:
                 return self.scan()
-            self._relist(directory, found, gone)
-        if gone and resolve(self.store).identity != self.root.identity:
+            self._relist(directory, findings)
+        if findings.gone and resolve(self.store).identity != self.root.identity:
             return self.scan()  # not the files went, the root did
-        return self._report(found, gone)
+        return self._report(findings.files, findings.gone)
 
-    def _look_at(
-        self, path: str, found: dict[str, Stamp | None], gone: set[str], lists: set[str]
-    ) -> None:
-        """Sort one hint: a file there, a file gone, or a directory to list again."""
-        parent, name = os.path.split(path)
-        try:
-            mode = os.lstat(path).st_mode
-            if stat.S_ISLNK(mode):
-                self._linked.add(parent)
-            if stat.S_ISDIR(mode) or path in self.directories:
-                lists.add(path)
-            elif stat.S_ISLNK(mode) and (not is_card_name(name) or os.path.isdir(path)):
-                lists.add(parent)  # other links may lead through it, such as ..data
-            elif is_card_name(name):
-                found[path] = stamp_of(os.stat(path))
-        except OSError as error:
-            self._look_missed(path, error, found, gone, lists)
-
-    def _look_missed(
-        self,
-        path: str,
-        error: OSError,
-        found: dict[str, Stamp | None],
-        gone: set[str],
-        lists: set[str],
-    ) -> None:
-        parent, name = os.path.split(path)
-        if error.errno == errno.EACCES:
-            lists.add(parent)
-        elif error.errno not in _GONE:
-            if is_card_name(name):
-                found[path] = None
-        elif path in self.directories or path in self.unreadable:
-            lists.add(path)
-        elif parent in self._linked and not is_card_name(name):
-            lists.add(parent)
-        elif path in self.contents.files or path in self.contents.unsettled:
-            gone.add(path)
-
-    def _relist(self, directory: str, found: dict[str, Stamp | None], gone: set[str]) -> None:
+    def _relist(self, directory: str, findings: Findings) -> None:
         """Walk a subtree anew."""
         listing = walk(directory, follow_links=self.store.is_package)
-        below = directory + "/"
-        before = dict(self.directories)
-        self._forget(below, directory, listing, gone)
-        self.directories.update(listing.directories)
-        self.layout += before != self.directories
-        self.unreadable.update(listing.unreadable)
-        self._linked |= listing.linked
-        found.update(listing.files)
-
-    def _forget(self, below: str, directory: str, listing: Listing, gone: set[str]) -> None:
-        hidden = tuple(f"{one}/" for one in listing.unreadable)
-        for path in [one for one in self.directories if one == directory or one.startswith(below)]:
-            del self.directories[path]
-        regained = [one for one in self.unreadable if one == directory or one.startswith(below)]
-        for path in regained:
-            del self.unreadable[path]
-            if path not in listing.unreadable:
-                self.contents.doubt(path)
-        for path in self.contents.files:
-            inside = path == directory or path.startswith(below)
-            if inside and path not in listing.files and not path.startswith(hidden):
-                gone.add(path)
-
-    def _walk(self, root: Root) -> Listing:
-        if root.is_file:
-            path = root.paths[0]
-            try:
-                return Listing(files={path: stamp_of(os.stat(path))})
-            except OSError:
-                return Listing(files={path: None})
-        whole = walk(root.paths[0], follow_links=self.store.is_package)
-        for place, path in enumerate(root.paths[1:], start=1):
-            self._merge(whole, walk(path, follow_links=True), root.paths[:place], path)
-        return whole
-
-    @staticmethod
-    def _merge(whole: Listing, portion: Listing, before: tuple[str, ...], root: str) -> None:
-        """Add a portion of a namespace package; what an earlier portion holds hides its own."""
-        for path, stamp in portion.files.items():
-            if not any(one + path[len(root) :] in whole.files for one in before):
-                whole.files[path] = stamp
-        whole.directories.update(portion.directories)
-        whole.unreadable.update(portion.unreadable)
-        whole.linked |= portion.linked
+        before = dict(self.tree.directories)
+        findings.gone |= missing(self.contents.files, listing, directory)
+        for path in self.tree.graft(directory, listing):
+            self.contents.doubt(path)
+        self.layout += before != self.tree.directories
+        findings.files.update(listing.files)
 
     def _fault(self, root: Root, listing: Listing) -> tuple[RootState, str] | None:
         """Why a root that is there can't be trusted."""
@@ -236,9 +154,9 @@ class TrackedStore:
 
     def _untrusted(self, root: Root, listing: Listing | None = None) -> StoreChange | None:
         directories = listing.directories if listing is not None else {}
-        self.layout += self.directories != directories or self.root.names != root.names
+        self._count_layout(root, directories)
         self.root, self._good = root, None
-        self.directories = directories
+        self.tree.directories = directories
         self.contents.unsettled.clear()
         saying = (root.state, root.reason)
         if self._said == saying:
@@ -246,23 +164,22 @@ class TrackedStore:
         self._said = saying
         return StoreChange(self.store.source, root.state, root.reason)
 
+    def _count_layout(self, root: Root, directories: dict[str, Identity]) -> None:
+        self.layout += self.tree.directories != directories or self.root.names != root.names
+
     def _compare(
         self, root: Root, listing: Listing, seconds_ago: float | None
     ) -> StoreChange | None:
         complete = self._good is None or self._good.identity != root.identity
         if complete:
             self._choose_polling(root)
-        for directory in self.unreadable.keys() - listing.unreadable.keys():
-            self.contents.doubt(directory)
-        self.layout += self.directories != listing.directories or self.root.names != root.names
+        self._count_layout(root, listing.directories)
         self.root = self._good = root
         self._device = root.device
-        self.directories, self._linked = listing.directories, listing.linked
-        self.unreadable = listing.unreadable
+        for directory in self.tree.replace(listing):
+            self.contents.doubt(directory)
         self.contents.leave_alone_only(listing.files)
-        hidden = tuple(f"{directory}/" for directory in listing.unreadable)
-        missing = self.contents.files.keys() - listing.files.keys()
-        gone = {path for path in missing if not path.startswith(hidden)}
+        gone = missing(self.contents.files, listing)
         if seconds_ago is not None and not complete:
             self._count_lost(listing, seconds_ago)
         return self._report(listing.files, gone, complete=complete)
@@ -275,7 +192,7 @@ class TrackedStore:
             )
             if stamp is None or old is None or stamp == old or stamp.ctime_ns >= latest:
                 continue
-            if os.path.dirname(path) not in self._linked:  # a link's target is not watched
+            if os.path.dirname(path) not in self.tree.linked:  # a link's target is not watched
                 self.recovered += 1
 
     def _choose_polling(self, root: Root) -> None:
@@ -291,7 +208,7 @@ class TrackedStore:
     ) -> StoreChange | None:
         """Take over what was found, and put what that changes into a report."""
         reads = self.contents.update(found, gone, whole=complete)
-        saying = ("ok", self.root.identity, tuple(sorted(self.unreadable.items())))
+        saying = ("ok", self.root.identity, tuple(sorted(self.tree.unreadable.items())))
         if not complete and not reads and not gone and saying == self._said:
             return None
         self._said = saying
@@ -302,7 +219,7 @@ class TrackedStore:
             device=self.root.device,
             reads=tuple(reads),
             removed=frozenset(gone),
-            unreadable=dict(self.unreadable),
+            unreadable=dict(self.tree.unreadable),
             complete=complete,
             kept=frozenset(self.contents.files.keys() - fresh) if complete else frozenset(),
         )
