@@ -4,9 +4,8 @@
                  ^           |                       |
                  +- changed  +---> quarantined <-----+ rotted
 
-Only ``published`` is ever shown to a client. What a crash leaves behind is read back from the disk
-by :func:`observe`; ``verified`` is nowhere written down, so that after a crash a file is verified
-again.
+Only ``published`` is ever shown to a client. ``verified`` is nowhere written down, so that after a
+crash a file is verified again.
 """
 
 from __future__ import annotations
@@ -100,25 +99,3 @@ class Life:
     def on(self, event: Event) -> None:
         """Move on, or raise :class:`ImpossibleError`."""
         self.state = after(self.state, event)
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What the disk holds of one file.
-
-    Attributes:
-        journalled: Bytes that the journal vouches for; None without a valid journal.
-        size: Size of the whole file, where the journal knows it.
-        published: Whether a link, an object and its manifest are all in place.
-    """
-
-    journalled: int | None = None
-    size: int | None = None
-    published: bool = False
-
-
-def observe(facts: Facts) -> State:
-    """The state a file is in when nothing but the disk is known, as after a crash."""
-    if facts.journalled is not None:
-        return State.COMPLETE if facts.journalled == facts.size else State.PARTIAL
-    return State.PUBLISHED if facts.published else State.ABSENT

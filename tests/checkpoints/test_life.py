@@ -20,7 +20,7 @@ from resolverd.checkpoints.job import Job
 from resolverd.checkpoints.journal import Journal, Pin
 from resolverd.checkpoints.limits import Limits
 from resolverd.checkpoints.manifest import Entry, Manifest
-from resolverd.checkpoints.state import Event, Facts, ImpossibleError, Life, State
+from resolverd.checkpoints.state import Event, ImpossibleError, Life, State
 
 ASSET = "a" * 24
 
@@ -62,20 +62,6 @@ def test_every_state_can_end() -> None:
 def test_what_cannot_happen_is_a_bug() -> None:
     with pytest.raises(ImpossibleError):
         state.after(State.PARTIAL, Event.RELEASED)
-
-
-@pytest.mark.parametrize(
-    ("facts", "expected"),
-    [
-        (Facts(), State.ABSENT),
-        (Facts(journalled=0, size=10), State.PARTIAL),
-        (Facts(journalled=10, size=10), State.COMPLETE),
-        (Facts(journalled=10, size=10, published=True), State.COMPLETE),
-        (Facts(published=True), State.PUBLISHED),
-    ],
-)
-def test_the_disk_tells_the_state_after_a_crash(facts: Facts, expected: State) -> None:
-    assert state.observe(facts) is expected
 
 
 class Walk:
