@@ -2,4 +2,11 @@
 
 :class:`~resolverd.checkpoints.service.Checkpoints` is what the daemon uses; everything that touches
 bytes runs in :mod:`resolverd.checkpoints.worker`, a process of its own.
+
+In the daemon: ``service`` looks up what is there (``lookup``), joins requests (``single_flight``),
+asks the worker (``link``) and gives ``results`` and ``leases``. Between the two: ``messages`` and
+``wire``. In the worker: ``fetch`` decides, ``ingest`` brings an asset, ``verify`` one file of it,
+``download`` its bytes (``receive``, ``follow``, ``arrival``), ``assemble`` the object; ``in_place``
+is for files that stay where they are. ``sources`` are the origins, ``disk`` is the cache, and
+``plan``, ``state``, ``digest``, ``target``, ``policy`` and ``manifest`` are pure.
 """

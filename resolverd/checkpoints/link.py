@@ -127,20 +127,7 @@ class Link:
         ours.setblocking(False)
         with ours:
             with theirs:
-                command = [
-                    sys.executable,
-                    "-m",
-                    "resolverd.checkpoints.worker",
-                    str(theirs.fileno()),
-                ]
-                process = await anyio.open_process(
-                    command,
-                    stdin=subprocess.DEVNULL,
-                    stdout=None,
-                    stderr=None,
-                    pass_fds=[theirs.fileno()],
-                    cwd="/",  # nothing is imported from wherever the daemon was started
-                )
+                process = await _begun(theirs)
             try:
                 self.pid, self._sock = process.pid, ours
                 await self._send(0, "configure", self._configuration)
@@ -193,6 +180,19 @@ class Link:
                     data = data[self._sock.send(data) :]
                 except BlockingIOError:
                     await anyio.wait_writable(self._sock)
+
+
+async def _begun(theirs: socket.socket) -> anyio.abc.Process:
+    """Start a worker on its end of the socket."""
+    number = theirs.fileno()
+    return await anyio.open_process(
+        [sys.executable, "-m", "resolverd.checkpoints.worker", str(number)],
+        stdin=subprocess.DEVNULL,
+        stdout=None,
+        stderr=None,
+        pass_fds=[number],
+        cwd="/",  # nothing is imported from wherever the daemon was started
+    )
 
 
 async def _ended(process: anyio.abc.Process) -> None:
