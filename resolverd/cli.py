@@ -23,6 +23,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = _parser().parse_args(arguments)
     try:
         given.run(given)
+    except KeyboardInterrupt:
+        sys.exit(130)
     except ResolverdError as error:
         for line in str(error).splitlines():
             sys.stderr.write(f"resolverd: {line}\n")
@@ -92,4 +94,8 @@ def _set(**values: object) -> dict[str, object]:
 
 
 def _absolute(spec: str) -> str:
-    return spec if spec.startswith("package:") else os.path.abspath(os.path.expanduser(spec))
+    return (
+        spec
+        if not spec or spec.startswith("package:")
+        else os.path.abspath(os.path.expanduser(spec))
+    )

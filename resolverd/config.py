@@ -170,11 +170,11 @@ def load(file: Path | None, environ: Mapping[str, str], flags: Layer | None = No
         for table, values in layer.items():
             below = merged.get(table, {})
             merged[table] = {**below, **values} if isinstance(below, Mapping) else below
-    problems: list[str] = []
+    problems: list[tuple[str, str]] = []
     tables = {name: _table(name, values, problems) for name, values in merged.items()}
     if problems:
-        where = f"{file}: " if file else ""
-        raise ConfigError("\n".join(where + problem for problem in problems))
+        environment = _from_environment(environ)
+        raise ConfigError("\n".join(_placed(*each, file, environment) for each in problems))
     return Settings(**tables)
 
 
@@ -204,7 +204,7 @@ def default_file(*, system: bool, environ: Mapping[str, str]) -> Path | None:
     """
     home = environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
     path = Path(SYSTEM_CONFIG) if system else Path(home, "resolverd", "config.toml")
-    return path if path.is_file() else None
+    return path if os.path.isfile(path) else None  # also where a folder above may not be entered
 
 
 def default_cache_dir(*, system: bool, environ: Mapping[str, str]) -> Path:
@@ -247,28 +247,37 @@ def _value(text: str) -> object:
         return text
 
 
-def _table(name: str, values: object, problems: list[str]) -> Any:
+def _placed(key: str, fault: str, file: Path | None, environment: Layer) -> str:
+    """Word a problem with where it comes from: a variable, or the file."""
+    table, _, name = key.partition(".")
+    if name in environment.get(table, {}) or (table in environment and table not in _TABLES):
+        variable = ENV_PREFIX + key.upper().replace(".", "__")
+        return f"environment variable {variable}: {fault}"
+    return f"{file}: {key}: {fault}" if file else f"{key}: {fault}"
+
+
+def _table(name: str, values: object, problems: list[tuple[str, str]]) -> Any:
     """Validate one table, noting everything that is wrong with it."""
     table = _TABLES.get(name)
     if table is None:
-        problems.append(f"{name}: there is no such table; allowed: {', '.join(_TABLES)}")
+        problems.append((name, f"there is no such table; allowed: {', '.join(_TABLES)}"))
         return None
     if not isinstance(values, Mapping):
-        problems.append(f"{name}: {_shown(values)} is not allowed: it is a table")
+        problems.append((name, f"{_shown(values)} is not allowed: it is a table"))
         return None
     fields = {field.name: field for field in msgspec.structs.fields(table)}
     checked = {}
     for key, value in values.items():
         if key not in fields:
-            problems.append(f"{name}.{key}: there is no such key; allowed: {', '.join(fields)}")
+            allowed = ", ".join(fields)
+            problems.append((f"{name}.{key}", f"there is no such key; allowed: {allowed}"))
             continue
         try:
             checked[key] = _convert(value, fields[key].type)
         except msgspec.ValidationError:
             (meta,) = fields[key].type.__metadata__
-            problems.append(
-                f"{name}.{key}: {_shown(value)} is not allowed: it takes {meta.description}"
-            )
+            fault = f"{_shown(value)} is not allowed: it takes {meta.description}"
+            problems.append((f"{name}.{key}", fault))
     return table(**checked) if len(checked) == len(values) else None
 
 

@@ -50,6 +50,7 @@ from resolverd.serving.lookups import Lookups
 from resolverd.serving.server import Server
 from resolverd.serving.status import Sources, StatusRequest
 from resolverd.stores.mounts import needs_polling, read_mounts
+from resolverd.stores.scan import is_card_name
 from resolverd.stores.settings import WatchSettings
 from resolverd.stores.status import WatchStatus
 from resolverd.stores.watch import watch
@@ -72,8 +73,9 @@ def run(config: Path | None, environ: MutableMapping[str, str], flags: Layer) ->
     Raises:
         ResolverdError: The daemon can't start; the message says why and what to do.
     """
+    os.umask(0o022)  # what is published is for others to read, whatever the shell's own says
     listener = from_systemd(environ)
-    system = listener is not None or os.geteuid() == 0
+    system = os.geteuid() == 0 or (listener is not None and not _is_users(listener.path, environ))
 
     def read() -> Settings:
         return load(config or default_file(system=system, environ=environ), environ, flags)
@@ -175,7 +177,10 @@ class Daemon:
         except ResolverdError as error:
             log.error("the configuration stays as it was: %s", error)  # noqa: TRY400 -- no bug
             return
-        if left := needs_restart(self._settings, new):
+        left = needs_restart(self._settings, new)
+        if self._roots(new, stores) != self._roots(self._settings, self._stores):
+            left.append("fetch.file_roots, which are the stores' folders unless you set it")
+        if left:
             log.warning("only a restart applies %s", ", ".join(left))
         logging.getLogger().setLevel(new.daemon.log_level.upper())
         self._settings, self._stores = new, stores
@@ -184,6 +189,14 @@ class Daemon:
         await self._publisher.serve(stores, renew=moved)  # clients keep answers of one generation
         self._watch_again()
         log.info("configuration read again")
+
+    def _roots(self, settings: Settings, stores: Sequence[Store]) -> tuple[str, ...] | None:
+        """Where local sources may lie: a user's own daemon may read what its user may."""
+        roots = tuple(str(root) for root in settings.fetch.file_roots)
+        if roots or not self._system:
+            return roots or None
+        places = (store.location for store in stores if not store.is_package)
+        return tuple(os.path.dirname(p) if is_card_name(p) else p for p in places)
 
     def _chosen(self, settings: Settings) -> list[Store]:
         home = self._environ.get("HOME") or os.path.expanduser("~")
@@ -203,8 +216,7 @@ class Daemon:
             stall_timeout=fetch.stall_timeout,
             min_free_bytes=self._settings.cache.min_free_bytes,
         )
-        roots = _file_roots(self._settings, self._stores, system=self._system)
-        policy = Policy(fetch.schemes, roots)
+        policy = Policy(fetch.schemes, self._roots(self._settings, self._stores))
         return Checkpoints(self._cache, limits, policy, is_network=_is_network)
 
     async def _watch(self) -> None:
@@ -271,18 +283,14 @@ class Daemon:
         return found + self._keeper.warnings
 
 
+def _is_users(path: str, environ: Mapping[str, str]) -> bool:
+    """Whether a socket that systemd passes is that of a user's own daemon."""
+    runtime = environ.get("XDG_RUNTIME_DIR")
+    return bool(runtime) and path.startswith(f"{runtime}/")
+
+
 def _is_network(path: str) -> bool:
     return needs_polling(os.path.realpath(path), read_mounts()) is not None
-
-
-def _file_roots(
-    settings: Settings, stores: Sequence[Store], *, system: bool
-) -> tuple[str, ...] | None:
-    """Where local sources may lie: a user's own daemon may read what its user may."""
-    roots = tuple(str(root) for root in settings.fetch.file_roots)
-    if roots or not system:
-        return roots or None
-    return tuple(store.location for store in stores if not store.is_package)
 
 
 def _log_to_stderr(level: str) -> None:

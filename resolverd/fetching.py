@@ -15,7 +15,7 @@ import anyio.to_thread
 from resolverd_client.errors import FetchError, RequestError, VerificationError
 
 from resolverd.checkpoints import faults
-from resolverd.checkpoints.target import Wanted
+from resolverd.checkpoints.target import Wanted, shown
 from resolverd.errors import CacheError, CardError, ResolverdError, SourceError
 from resolverd.serving.checkpoint_requests import Ready
 from resolverd.serving.targets import Asset
@@ -91,13 +91,16 @@ class Fetching:
                 for verdict in await engine.verify(_wanted(asset))
             ]
 
-    def start(self, asset: Asset, *, refresh: bool) -> None:
+    async def start(self, asset: Asset, *, refresh: bool) -> None:
         """Have the asset fetched in the background.
 
         Raises:
             RequestError: Too much is being fetched in the background.
         """
         wanted = _wanted(asset)
+        engine = await self._ready()
+        with _translated():
+            engine.check(wanted)
         if self._tasks is None or wanted.identity in self._background:
             return
         if len(self._background) >= MOST_WAITING:
@@ -106,6 +109,10 @@ class Fetching:
             )
         self._background.add(wanted.identity)
         self._tasks.start_soon(self._fetch, wanted, refresh)
+
+    def shown(self, uri: str) -> str:
+        """Give a URI without what may be secret in it."""
+        return shown(uri)
 
     async def status(self) -> dict[str, Any]:
         """Tell the state of the cache and of the downloads."""
@@ -123,6 +130,8 @@ class Fetching:
             await self._engine.ensure(wanted, refresh=refresh)
         except ResolverdError as error:
             log.warning("prefetch of %s failed: %s", wanted.shown, error)
+        except Exception:
+            log.exception("prefetch of %s failed", wanted.shown)
         finally:
             self._background.discard(wanted.identity)
 

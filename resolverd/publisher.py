@@ -86,7 +86,10 @@ class Publisher:
             len(new.index.cards),
         )
         for subscriber in tuple(self._subscribers):
-            subscriber(new, what)
+            try:
+                subscriber(new, what)
+            except Exception:  # noqa: PERF203 -- there are few, and each must be told
+                log.exception("a subscriber of changes failed")
 
 
 def _tell_problems(old: Iterable[Problem], new: Iterable[Problem]) -> None:

@@ -62,7 +62,11 @@ def apply(previous: StoreCards, change: StoreChange, codec: Codec) -> StoreCards
         return replace(previous, state=change.state, reason=change.reason)
     files = _kept(previous, change)
     for read in change.reads:
-        files[read.path] = _read(previous.store, previous.files.get(read.path), read, codec)
+        old = previous.files.get(read.path)
+        try:
+            files[read.path] = _read(previous.store, old, read, codec)
+        except Exception as error:  # noqa: BLE001 -- a bug costs one file, not all of them
+            files[read.path] = _lost(previous.store, old, read, error)
     return replace(
         previous,
         state="ok",
@@ -125,6 +129,14 @@ def _kept(previous: StoreCards, change: StoreChange) -> dict[str, CardFile]:
         for path, file in previous.files.items()
         if path in change.kept or path.startswith(hidden)
     }
+
+
+def _lost(store: Store, old: CardFile | None, read: FileRead, error: Exception) -> CardFile:
+    reason = f"resolverd itself failed on the file: {type(error).__name__}: {error}."
+    remedy = "Report this with the file; splitting it may help meanwhile."
+    kept = _stale(old.cards if old else (), reason)
+    problem = Problem("internal", store.source, read.path, reason, remedy)
+    return CardFile(read.path, read.stamp, kept, (problem,), reason if kept else None)
 
 
 def _read(store: Store, old: CardFile | None, read: FileRead, codec: Codec) -> CardFile:

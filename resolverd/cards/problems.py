@@ -38,7 +38,8 @@ class Problem:
 
     def __str__(self) -> str:
         """Read as compilers word it: ``file:line: document 2, field 'base': reason; remedy``."""
-        place = self.path if self.line is None else f"{self.path}:{self.line}"
+        path = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in self.path)
+        place = path if self.line is None else f"{path}:{self.line}"
         parts = []
         if self.document is not None:
             parts.append(f"document {self.document}")

@@ -76,6 +76,15 @@ class Checkpoints:
         finally:
             self._flights.end()
 
+    def check(self, wanted: Wanted) -> None:
+        """Refuse what can't be fetched at all, without looking anywhere.
+
+        Raises:
+            SourceError: The scheme is not allowed, or the checksum is none.
+        """
+        policy.check_scheme(self._policy, wanted.scheme, wanted.shown)
+        digest.parse_card(wanted.checksum)
+
     async def ensure(
         self,
         wanted: Wanted,
@@ -96,8 +105,7 @@ class Checkpoints:
             SourceError: The origin does not give it, or not what was promised.
             CacheError: The cache can't take it.
         """
-        policy.check_scheme(self._policy, wanted.scheme, wanted.shown)
-        digest.parse_card(wanted.checksum)
+        self.check(wanted)
         if not (refresh or force):
             found = await anyio.to_thread.run_sync(self.find, wanted, abandon_on_cancel=True)
             if found is not None:

@@ -74,6 +74,7 @@ def _expand(client: Client, targets: tuple[str, ...], kind: str | None) -> list[
 
 def _summarise(settings: Settings, results: list[Event]) -> int:
     failed = [result for result in results if result["error"]]
+    started = [result for result in results if not result["error"] and result["path"] is None]
     if settings.json:
         output.print_json(results)
     else:
@@ -81,7 +82,8 @@ def _summarise(settings: Settings, results: list[Event]) -> int:
             output.line(_told(result))
         total = sum(result["size"] or 0 for result in results if not result["error"])
         output.heading(
-            f"{len(results) - len(failed)} of {len(results)} ready, {output.size(total)}",
+            f"{len(results) - len(failed) - len(started)} of {len(results)} ready, "
+            f"{output.size(total)}{f'; {len(started)} started' if started else ''}",
             "bold red" if failed else "bold green",
         )
     if failed and all(result["error"]["code"] == "not-found" for result in failed):
@@ -90,7 +92,7 @@ def _summarise(settings: Settings, results: list[Event]) -> int:
 
 
 def _told(result: Event) -> str:
-    label = f"{result['name']} {result['field']}" if result["name"] else result["uri"]
+    label = " ".join(filter(None, (result["name"], result["field"]))) or result["uri"]
     if result["error"]:
         return f"{label}: failed: {result['error']['message']}"
     if result["path"] is None:
@@ -107,13 +109,15 @@ def _progress(settings: Settings) -> Iterator[Progress | None]:
         yield None
         return
     from rich import progress as bars  # noqa: PLC0415 -- only a terminal needs it
+    from rich.table import Column  # noqa: PLC0415
 
+    one_line = Column(no_wrap=True)
     columns = (
-        bars.TextColumn("{task.description}"),
-        bars.BarColumn(),
-        bars.DownloadColumn(binary_units=True),
-        bars.TransferSpeedColumn(),
-        bars.TimeRemainingColumn(),
+        bars.TextColumn("{task.description}", table_column=Column(no_wrap=True, ratio=1)),
+        bars.BarColumn(bar_width=14),
+        bars.DownloadColumn(binary_units=True, table_column=one_line),
+        bars.TransferSpeedColumn(table_column=one_line),
+        bars.TimeRemainingColumn(table_column=one_line),
     )
     with bars.Progress(*columns, console=output.console()) as shown:
         tasks: dict[str, bars.TaskID] = {}
@@ -121,7 +125,7 @@ def _progress(settings: Settings) -> Iterator[Progress | None]:
         def update(event: Event) -> None:
             uri = event["uri"]
             if uri not in tasks:
-                tasks[uri] = shown.add_task(uri.rsplit("/", 1)[-1][:40], total=event["total"])
+                tasks[uri] = shown.add_task(uri.rsplit("/", 1)[-1][:24], total=event["total"])
             shown.update(tasks[uri], completed=event["done"], total=event["total"])
 
         yield update
@@ -154,8 +158,8 @@ def path(
 @command
 def verify(settings: Settings, names: tuple[str, ...], *, everything: bool) -> int:
     """Hash cached checkpoints again and compare; a damaged one is quarantined."""
-    if not names and not everything:
-        output.complain("verify takes names, or --all. See 'resolverctl verify --help'.")
+    if bool(names) == everything:
+        output.complain("verify takes either names or --all. See 'resolverctl verify --help'.")
         return USAGE
     verdicts = settings.client().verify(None if everything else list(names))
     if settings.json:
@@ -167,4 +171,7 @@ def verify(settings: Settings, names: tuple[str, ...], *, everything: bool) -> i
         )
         bad = sum(not verdict["ok"] for verdict in verdicts)
         output.line(f"{output.count(len(verdicts), 'object')} verified, {bad} damaged")
+    if names and not verdicts:
+        output.complain(f"nothing of {', '.join(names)} is in the cache")
+        return FAILED
     return 0 if all(verdict["ok"] for verdict in verdicts) else FAILED

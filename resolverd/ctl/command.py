@@ -32,6 +32,20 @@ class Settings:
         return Client(socket_path=self.socket, timeout=timeout)
 
 
+def _suggestion(context: click.Context, given: dict[str, object]) -> str:
+    """Name assets that look like the one that was asked for; here, as it costs time."""
+    wanted = given.get("name") or given.get("target")
+    if not isinstance(wanted, str):
+        return ""
+    import difflib  # noqa: PLC0415 -- only a miss needs it
+
+    names = [
+        name.removesuffix("@") for name in context.ensure_object(Settings).client().get_names()
+    ]
+    close = [] if wanted in names else difflib.get_close_matches(wanted, names)
+    return f" Did you mean {' or '.join(close)}?" if close else ""
+
+
 def shared_options(function: F) -> F:
     """Give a command ``--socket`` and ``--json``."""
 
@@ -57,7 +71,7 @@ def command(function: F) -> F:
         try:
             code = function(context.ensure_object(Settings), *args, **kwargs)
         except AssetNotFoundError as error:
-            complain(str(error))
+            complain(f"{error}{_suggestion(context, kwargs)}")
             code = NO_SUCH_ASSET
         except DaemonUnavailableError as error:
             complain(str(error))

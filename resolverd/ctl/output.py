@@ -7,6 +7,7 @@ import datetime
 import json
 import math
 import os
+import re
 import sys
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,6 +17,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # rich costs more than most commands take: imported when there is a terminal
     from rich.console import Console
+
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def jsonable(value: object) -> object:  # noqa: C901, PLR0911 -- one return a type reads as a table
@@ -53,18 +56,23 @@ def _typed(name: str, value: object) -> dict[str, object]:
 
 def print_json(value: object) -> None:
     """Print one JSON document on one line; a stream calls this once an object."""
-    line(json.dumps(jsonable(value), ensure_ascii=False))
+    line(json.dumps(jsonable(value)))  # ASCII alone: a name may hold what no UTF-8 can say
 
 
 def line(text: str = "") -> None:
     """Print one line as it is, at once, so that a pipe's reader sees it when it happens."""
-    sys.stdout.write(text + "\n")
+    sys.stdout.write(printable(text) + "\n")
     sys.stdout.flush()
+
+
+def printable(text: str) -> str:
+    """Escape what would steer the terminal or can't be encoded; tabs and newlines stay."""
+    return _UNPRINTABLE.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
 def complain(text: str) -> None:
     """Print a message about the command itself on standard error."""
-    sys.stderr.write(f"resolverctl: {text}\n")
+    sys.stderr.write(f"resolverctl: {printable(text)}\n")
 
 
 @cache
@@ -95,7 +103,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: st
     for column in shown.columns:
         column.overflow = "fold"
     for row in rows:
-        shown.add_row(*(Text("" if value is None else str(value)) for value in row))
+        shown.add_row(*(Text("" if value is None else printable(str(value))) for value in row))
     console().print(shown)
 
 
@@ -104,7 +112,7 @@ def heading(text: str, style: str = "bold") -> None:
     if terminal():
         from rich.text import Text  # noqa: PLC0415
 
-        console().print(Text(text, style=style))
+        console().print(Text(printable(text), style=style))
     else:
         line(text)
 

@@ -9,6 +9,8 @@ from resolverd_client.errors import RequestError
 
 T = TypeVar("T")
 
+MOST_SECONDS = 10**9
+
 
 def check(value: object, kind: type[T], what: str) -> T:
     """Give the value back if it is of the type.
@@ -37,8 +39,8 @@ def seconds(options: Mapping[str, object], key: str) -> float | None:
     if value is None:
         return None
     number = check(value, int if isinstance(value, int) else float, key)
-    if not number >= 0:
-        raise RequestError(f"{key} must be 0 or more seconds, not {number}.")
+    if not 0 <= number <= MOST_SECONDS:
+        raise RequestError(f"{key} must be 0 to {MOST_SECONDS} seconds, not {number:.9g}.")
     return float(number)
 
 

@@ -9,7 +9,7 @@ import anyio
 import anyio.to_thread
 from resolverd_client.errors import AssetNotFoundError, RequestError
 
-from resolverd.cards.card import Card, Codec
+from resolverd.cards.card import KINDS, Card, Codec
 from resolverd.cards.kinds import kinds
 from resolverd.cards.published import Published
 from resolverd.cards.resolve import Resolution, environments, resolve
@@ -60,7 +60,7 @@ class CardRequests:
         text, asked = check(name, str, "name"), maybe(env, str, "env")
         found = self.resolution(text, asked)
         if found is None:
-            raise not_found(text, self.snapshot)
+            raise not_found(text)
         layers = [_layer(layer.card, layer.env) for layer in found.layers]
         fields = [
             {"field": field, "value": value, **_origin(found.provenance[field].card)}
@@ -73,6 +73,8 @@ class CardRequests:
         asked = maybe(options, dict, "options") or {}
         known(asked, ("glob", "kind"), "list")
         glob, kind = maybe(asked.get("glob"), str, "glob"), maybe(asked.get("kind"), str, "kind")
+        if kind is not None and kind not in KINDS:
+            raise RequestError(f"kind must be one of {', '.join(KINDS)}, not {kind!r}.")
         snapshot = self.snapshot
         return await anyio.to_thread.run_sync(_list, snapshot, glob, kind)
 
@@ -107,15 +109,9 @@ class CardRequests:
             raise RequestError(str(error), code="bad-request") from error
 
 
-def not_found(name: str, snapshot: Snapshot) -> AssetNotFoundError:
-    """Make the error for a name that no store has, with names that look alike."""
-    import difflib  # noqa: PLC0415 -- only a miss needs it
-
-    stem = name.partition("@")[0]
-    names = [known.removesuffix("@") for known in snapshot.index.cards]
-    close = difflib.get_close_matches(stem, names, n=3) if len(names) <= 20_000 else []
-    hint = f" Did you mean {' or '.join(close)}?" if close else ""
-    return AssetNotFoundError(f"there is no asset called {name!r} in any store.{hint}")
+def not_found(name: str) -> AssetNotFoundError:
+    """Make the error for a name that no store has."""
+    return AssetNotFoundError(f"there is no asset called {name!r} in any store.")
 
 
 def _list(snapshot: Snapshot, glob: str | None, kind: str | None) -> list[dict[str, object]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from resolverd.serving.arguments import check, known, maybe, seconds
 from resolverd.serving.call import Call, Reply
 from resolverd.serving.card_requests import CardRequests, not_found
 from resolverd.serving.targets import Asset, read
+
+log = logging.getLogger(__name__)
 
 
 class Ready(Protocol):
@@ -61,8 +64,11 @@ class Fetcher(Protocol):
     async def verify(self, assets: Sequence[Asset] | None) -> list[dict[str, object]]:
         """Hash again what is cached of the assets, or everything."""
 
-    def start(self, asset: Asset, *, refresh: bool) -> None:
-        """Have the asset fetched in the background."""
+    async def start(self, asset: Asset, *, refresh: bool) -> None:
+        """Have the asset fetched in the background; refuses what can't be fetched at all."""
+
+    def shown(self, uri: str) -> str:
+        """Give a URI without what may be secret in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +118,8 @@ class CheckpointRequests:
         asked = _options(options)
         asset = (await self._read(target))[0]
         ready = await self._ensure(call, asset, asked)
-        fd = await self._fetcher.lease(ready)
-        return Reply(self._located(asset, ready), (fd,))
+        located = self._located(asset, ready)
+        return Reply(located, (await self._fetcher.lease(ready),))
 
     async def verify(self, call: Call, options: object = None) -> object:
         """Hash cached objects again: those of the names, or all of them."""
@@ -129,7 +135,21 @@ class CheckpointRequests:
     def _located(self, asset: Asset, ready: Ready) -> dict[str, object]:
         """Tell also what lets a client in another mount namespace see that it has no such file."""
         inode = os.stat(ready.path).st_ino
-        return {**_shown(asset, ready), "inode": inode, "cache": self._fetcher.cache_dir}
+        return {**self._shown(asset, ready), "inode": inode, "cache": self._fetcher.cache_dir}
+
+    def _shown(self, asset: Asset, ready: Ready | None) -> dict[str, object]:
+        return {
+            "name": asset.name,
+            "field": asset.field,
+            "kind": asset.kind,
+            "uri": self._fetcher.shown(asset.uri),
+            "path": None if ready is None else Path(ready.path),
+            "key": None if ready is None else ready.key,
+            "size": None if ready is None else ready.size,
+            "digest": None if ready is None else ready.digest,
+            "trust": None if ready is None else ready.trust,
+            "error": None,
+        }
 
     async def _read(self, target: object) -> list[Asset]:
         return read(target, self._resolve)
@@ -137,7 +157,7 @@ class CheckpointRequests:
     def _resolve(self, name: str, env: str | None) -> Resolution:
         found = self._cards.resolution(name, env)
         if found is None:
-            raise not_found(name, self._cards.snapshot)
+            raise not_found(name)
         return found
 
     async def _prefetch(
@@ -150,30 +170,40 @@ class CheckpointRequests:
         return [await self._prefetch_one(call, asset, options) for asset in assets]
 
     async def _prefetch_one(self, call: Call, asset: Asset, options: Options) -> dict[str, object]:
-        if not options.wait:
+        try:
+            if options.wait:
+                return self._shown(asset, await self._ensure(call, asset, options))
             ready = None if options.refresh else await self._fetcher.find(asset)
             if ready is None:
-                self._fetcher.start(asset, refresh=options.refresh)
-            return _shown(asset, ready)
-        try:
-            return _shown(asset, await self._ensure(call, asset, options))
+                await self._fetcher.start(asset, refresh=options.refresh)
+            return self._shown(asset, ready)
         except ResolverdError as error:
-            return {**_shown(asset, None), "error": _error(error)}
+            return {**self._shown(asset, None), "error": _error(error)}
+        except Exception as error:  # one target's bug must not cost the others their answer
+            log.exception("prefetch of %s failed", self._fetcher.shown(asset.uri))
+            fault = ResolverdError(f"{type(error).__name__}: {error}; see the daemon's log")
+            return {**self._shown(asset, None), "error": _error(fault)}
 
     async def _ensure(self, call: Call, asset: Asset, options: Options) -> Ready:
         if not options.wait:
             if ready := await self._fetcher.find(asset):
                 return ready
-            self._fetcher.start(asset, refresh=options.refresh)
-            raise FetchError(f"{asset.uri} is not on this node's disk yet; it is being fetched.")
+            await self._fetcher.start(asset, refresh=options.refresh)
+            uri = self._fetcher.shown(asset.uri)
+            raise FetchError(f"{uri} is not on this node's disk yet; it is being fetched.")
+
+        fault: list[str] = []
 
         def progress(event: Mapping[str, Any]) -> None:
+            if event.get("fault"):
+                fault[:] = [str(event["fault"])]
             call.notify("progress", [call.id, {"name": asset.name, "field": asset.field, **event}])
 
         with anyio.move_on_after(options.timeout):
             return await self._fetcher.ensure(asset, refresh=options.refresh, progress=progress)
         raise FetchError(
-            f"{asset.uri} was not ready within {options.timeout:g} s. What has arrived is kept: "
+            f"{self._fetcher.shown(asset.uri)} was not ready within {options.timeout:g} s"
+            f"{'; last fault: ' + fault[-1] if fault else ''}. What has arrived is kept: "
             "ask again to go on from there.",
             details={"timeout": options.timeout},
         )
@@ -187,21 +217,6 @@ def _options(value: object) -> Options:
         timeout=seconds(asked, "timeout"),
         refresh=check(asked.get("refresh", False), bool, "refresh"),
     )
-
-
-def _shown(asset: Asset, ready: Ready | None) -> dict[str, object]:
-    return {
-        "name": asset.name,
-        "field": asset.field,
-        "kind": asset.kind,
-        "uri": asset.uri,
-        "path": None if ready is None else Path(ready.path),
-        "key": None if ready is None else ready.key,
-        "size": None if ready is None else ready.size,
-        "digest": None if ready is None else ready.digest,
-        "trust": None if ready is None else ready.trust,
-        "error": None,
-    }
 
 
 def _failed(target: object, error: ResolverdError) -> dict[str, object]:

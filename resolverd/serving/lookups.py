@@ -43,9 +43,11 @@ class Lookups:
 
     def digests(self, glob: str | None) -> bytes:
         """Give the packed result ``[generation, {name: digest of its card}]``."""
-        chosen = (name for name in self._cards if matches(name, glob))
-        digest = {name: blake2b(self._cards[name], digest_size=8).digest() for name in chosen}
-        return self._head + pack(digest)
+        return self._head + pack({n: d for n, d in self._digests.items() if matches(n, glob)})
+
+    @cached_property
+    def _digests(self) -> dict[str, bytes]:
+        return {n: blake2b(card, digest_size=8).digest() for n, card in self._cards.items()}
 
 
 def matches(name: str, glob: str | None) -> bool:

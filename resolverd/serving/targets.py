@@ -74,7 +74,7 @@ def read(target: object, resolve: Resolve) -> list[Asset]:
 
 def _from_uri(asked: Mapping[str, object]) -> Asset:
     known(asked, ("uri", "kind", "checksum"), "a target with a uri")
-    uri = check(asked["uri"], str, "uri")
+    uri = _sound(check(asked["uri"], str, "uri"), "uri")
     checksum = _checksum(asked.get("checksum"), "checksum")
     return Asset(_kind(asked.get("kind")) or "model", uri, checksum)
 
@@ -82,8 +82,10 @@ def _from_uri(asked: Mapping[str, object]) -> Asset:
 def _from_card(name: str, field: str, found: Resolution) -> Asset:
     if field not in found.fields:
         raise AssetNotFoundError(f"{name} has no field {field!r}.")
+    what = f"field {field!r} of {name}"
     try:
-        uri = source_uri(found, field)
+        _sound(str(found.fields[field]), what)
+        uri = _sound(source_uri(found, field), what)
     except CardError as error:
         raise RequestError(str(error), code="bad-request") from error
     key = f"{field}_checksum"
@@ -98,6 +100,13 @@ def _from_card(name: str, field: str, found: Resolution) -> Asset:
         name=name,
         field=field,
     )
+
+
+def _sound(uri: str, what: str) -> str:
+    """Refuse what no file system and no URL can hold."""
+    if "\0" in uri or "%00" in uri or any("\ud800" <= char <= "\udfff" for char in uri):
+        raise RequestError(f"{what} holds a NUL or half a surrogate pair: {uri!a:.200}")
+    return uri
 
 
 def _kind(value: object) -> Kind | None:

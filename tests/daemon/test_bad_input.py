@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import struct
@@ -65,8 +66,7 @@ def test_an_unknown_name_is_no_card_and_an_error_that_names_it(node: Daemon) -> 
 
 
 def test_a_name_that_is_nearly_right_is_suggested(node: Daemon) -> None:
-    with pytest.raises(AssetNotFoundError, match=r"Did you mean llama\?"):
-        node.client().show("lama")
+    assert "Did you mean llama?" in node.ctl("show", "lama").stderr
 
 
 @pytest.mark.parametrize(
@@ -77,10 +77,12 @@ def test_a_name_that_is_nearly_right_is_suggested(node: Daemon) -> None:
         ("resolve", [["a"]]),
         ("list", [{"glob": 1}]),
         ("list", [{"colour": "red"}]),
+        ("list", [{"kind": "poem"}]),
         ("path", ["llama"]),
         ("path", [{"name": "llama", "field": 3}]),
         ("path", [{"uri": "http://x/y", "kind": "poem"}]),
         ("path", [{"name": "llama"}, {"timeout": -1}]),
+        ("path", [{"name": "llama"}, {"timeout": 1e300}]),
         ("path", [{"name": "llama"}, {"wait": "yes"}]),
         ("prefetch", ["llama"]),
         ("verify", [{"names": "llama"}]),
@@ -92,6 +94,56 @@ def test_a_wrong_argument_is_named(node: Daemon, method: str, params: list[objec
         node.client().call(method, *params)
     assert caught.value.code == "bad-request"
     assert len(str(caught.value)) > 10
+
+
+@pytest.mark.parametrize("uri", ["file:///a\0b", "file:///a%00b", "http://x/\ud800"])
+@pytest.mark.parametrize("refresh", [False, True])
+def test_a_uri_that_nothing_can_hold_is_refused(node: Daemon, uri: str, refresh: bool) -> None:
+    with pytest.raises(RequestError, match="NUL or half a surrogate"):
+        node.client().path(uri=uri, refresh=refresh)
+    with pytest.raises(RequestError):
+        node.client().prefetch([{"uri": uri}], refresh=refresh, wait=False)
+
+
+def test_names_and_folders_that_no_terminal_shows_are_escaped() -> None:
+    with daemon() as node:
+        write(node.store / "a.yaml", 'name: "half\\ud800"\n')
+        write(node.store / "new\nline\x1b[31m" / "b.yaml", "name: [")
+        eventually(lambda: node.client().status()["problem_count"] == 1)
+        listed = node.ctl("list")
+        assert (listed.returncode, listed.stderr) == (0, "")
+        assert "half\\ud800" in listed.stdout
+        assert json.loads(node.ctl("list", "--json").stdout)[0]["name"] == "half\ud800@"
+        for told in (node.ctl("status").stdout, node.log):
+            assert "\x1b" not in told
+            assert "new\\nline" in told
+
+
+def test_a_secret_in_a_uri_is_in_no_answer_and_no_log(node: Daemon) -> None:
+    uri = "http://me:hunter2@127.0.0.1:9/m?token=hunter3&sig=hunter4"
+    done = node.ctl("prefetch", uri, "--timeout", "0.5")
+    assert done.returncode == 1
+    for told in (done.stdout, done.stderr, node.log, repr(node.client().status())):
+        assert "hunter" not in told
+
+
+def test_what_can_not_be_fetched_at_all_is_refused_without_waiting(node: Daemon) -> None:
+    done = node.ctl("prefetch", "gopher://x/y", "--no-wait")
+    assert done.returncode == 1
+    assert "gopher" in done.stdout
+
+
+def test_a_target_that_is_no_map_costs_only_itself(node: Daemon) -> None:
+    results = node.client().call("prefetch", [3, {"name": "nobody"}])
+    assert [each["error"]["code"] for each in results] == ["bad-request", "not-found"]
+
+
+def test_what_is_published_is_for_others_whatever_the_umask() -> None:
+    with daemon(wrapper=["sh", "-c", 'umask 077; exec "$@"', "sh"]) as node:
+        write(node.store / "a.yaml", card("a"))
+        eventually((node.cache / "index.snapshot").exists)
+        assert node.cache.stat().st_mode & 0o777 == 0o755
+        assert node.socket.stat().st_mode & 0o777 == 0o666
 
 
 def test_an_unknown_method_is_named(node: Daemon) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from pathlib import Path
 
@@ -65,6 +66,16 @@ def test_a_bad_configuration_changes_nothing_and_is_told(config: Path) -> None:
         eventually(lambda: "the configuration stays as it was" in node.log)
         assert node.client().asset_names == {"one@", "both@", "one@there"}
         assert node.client().status()["pid"] == before
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only a system daemon is bound to its stores")
+def test_that_a_new_stores_files_can_not_be_fetched_yet_is_told(
+    config: Path, tmp_path: Path
+) -> None:
+    with daemon("--config", str(config), stores=[]) as node:
+        config.write_text(stores(tmp_path, "two"))
+        node.signal(signal.SIGHUP)
+        eventually(lambda: "only a restart applies fetch.file_roots" in node.log)
 
 
 def test_what_only_a_restart_applies_is_named(config: Path) -> None:
