@@ -19,7 +19,7 @@ from resolverd.checkpoints.attempt import Attempt, Task, back_off
 from resolverd.checkpoints.faults import RangesIgnored, Transient
 from resolverd.checkpoints.follow import hash_behind, keep_durable
 from resolverd.checkpoints.job import Job
-from resolverd.checkpoints.journal import Journal, Pin
+from resolverd.checkpoints.journal import Journal, Pin, forget
 from resolverd.checkpoints.limits import Limits
 from resolverd.checkpoints.plan import Ranges
 from resolverd.checkpoints.receive import Receivers
@@ -61,6 +61,8 @@ def _attempted(source: Source, task: Task, limits: Limits, job: Job) -> Hashed:
             pin = Pin(task.file.name, task.file.stamp or "", task.file.size or 0)
             journal = Journal(task.journal, pin)
             stack.callback(journal.close)
+        else:
+            forget(task.journal)  # before the data is cut off: it must never speak of other bytes
         return _filled(Attempt(source, task.file, fd, journal, limits, job), task.algorithms)
 
 
@@ -98,6 +100,8 @@ def _kept_ranges(attempt: Attempt) -> Ranges:
         return ()
     held = os.fstat(fd).st_size  # a journal can't speak of more than there is
     kept = plan.clip(attempt.journal.ranges, held)
+    if kept != attempt.journal.ranges:
+        attempt.journal.record(kept)  # before the file grows again, with zeros
     if not kept or held > (size or 0):
         os.ftruncate(fd, size if kept and size else 0)
     return kept

@@ -48,6 +48,10 @@ class Engine:
         """
         card = digest.parse_card(wanted.checksum)
         have = disk.current(self.layout, wanted.asset)
+        if have and not disk.whole(self.layout, have):
+            reason = "files are missing, or have another length"
+            disk.withdraw(self.layout, have, reason, self.limits.quarantine_most)
+            have = None
         have = have and self._fitting(have, card, job)
         if have and not (refresh or force):
             return have

@@ -70,8 +70,26 @@ class Journal:
         os.write(fresh, _line({"pin": pin}))
         os.fsync(fresh)
         os.rename(self._path + ".new", self._path)
+        _sync_folder_of(self._path)
         os.close(self._fd)
         self._fd = fresh
+
+
+def forget(path: str) -> None:
+    """Remove a journal, durably: what it says does not hold any more."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return
+    _sync_folder_of(path)
+
+
+def _sync_folder_of(path: str) -> None:
+    fd = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def read(path: str) -> tuple[Pin | None, Ranges]:

@@ -43,7 +43,7 @@ def take(lock_path: str) -> int:
 
 def make(lock_path: str) -> None:
     """Create an object's lock file, before the object can be seen."""
-    os.close(os.open(lock_path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o644))
+    os.close(os.open(lock_path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
 
 
 def exclude(lock_path: str) -> int | None:
@@ -52,7 +52,7 @@ def exclude(lock_path: str) -> int | None:
     Returns:
         A descriptor that holds it until closed; None while a lease is held.
     """
-    fd = os.open(lock_path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    fd = os.open(lock_path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
     if locked(fd):
         return fd
     os.close(fd)

@@ -54,6 +54,7 @@ class Link:
         self._up = anyio.Event()
         self._closed = False
         self._hopeless = False
+        self._reason = ""
         self.pid: int | None = None
         self.restarts = -1
 
@@ -67,14 +68,24 @@ class Link:
             while True:
                 self.restarts += 1
                 began = anyio.current_time()
-                await self._live()
+                self._reason = ""
+                try:
+                    await self._live()
+                except OSError as error:
+                    self._reason = f"it can't be started: {error.strerror or error}"
+                except Exception as error:  # cards must never depend on the worker
+                    logger.exception("the link to the fetching process broke")
+                    self._reason = f"{type(error).__name__}: {error}"
                 lived = anyio.current_time() - began
                 short_lives = 0 if lived > _LIVED_LONG else short_lives + 1
                 self._hopeless = short_lives >= _DEATHS_MOST
                 if self._hopeless:
                     self._up.set()  # who waits is told
                 pause = min(0.05 * 2.0 ** min(short_lives, 10), _PAUSE_MOST)
-                logger.warning("the fetching process has died; a new one starts in %.2f s", pause)
+                reason = self._reason or "it died"
+                logger.warning(
+                    "the fetching process: %s; a new one starts in %.2f s", reason, pause
+                )
                 await anyio.sleep(pause)
         finally:
             self._closed = True
@@ -110,7 +121,8 @@ class Link:
                 raise faults.of_name(call.result["fault"], call.result["message"])
         if self._closed:
             raise CacheError("resolverd is stopping: ask again once it runs.")
-        raise CacheError("the fetching process died several times over this; see the daemon's log.")
+        why = f" ({self._reason})" if self._reason else ""
+        raise CacheError(f"the fetching process died several times{why}; see the daemon's log.")
 
     async def _cancel(self, call: _Call) -> None:
         """Stop the worker's side too, before its place can be taken by another."""

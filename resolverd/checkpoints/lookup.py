@@ -41,7 +41,8 @@ class Lookup:
         if manifest is None or not manifest.fits(digest.parse_card(wanted.checksum)):
             return None
         path = disk.visible_path(self._layout, manifest)
-        return published(manifest, wanted, path) if os.path.exists(path) else None
+        there = disk.whole(self._layout, manifest)
+        return published(manifest, wanted, path) if there else None
 
     def remember(self, wanted: Wanted, stamp: str, examined: Published) -> None:
         """Take in that a local file was examined; of a folder, one stat can't tell its version."""

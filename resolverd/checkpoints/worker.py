@@ -68,10 +68,15 @@ class Worker:
             ).start()
 
     def _prepare(self) -> None:
-        with contextlib.suppress(CacheError):  # told again, to whoever asks for something
+        try:
             self._opened()
-        self._patience = 0.0
-        self._send(0, "ready", {"pid": os.getpid()})
+        except CacheError:
+            pass  # told again, to whoever asks for something
+        except Exception:
+            logger.exception("the cache can't be prepared")
+        finally:
+            self._patience = 0.0
+            self._send(0, "ready", {"pid": os.getpid()})
 
     def _opened(self) -> Engine:
         """The engine, once the cache is ours and clean; tried anew for each job until it is."""
@@ -80,9 +85,14 @@ class Worker:
         with self._opening:
             disk.prepare(engine.layout)
             if self._owned is None:
-                self._owned = disk.own(engine.layout, self._patience)
-                with disk.explained(engine.layout):
-                    disk.sweep(engine.layout, engine.limits, time.time())
+                owned = disk.own(engine.layout, self._patience)
+                try:
+                    with disk.explained(engine.layout):
+                        disk.sweep(engine.layout, engine.limits, time.time())
+                except BaseException:
+                    os.close(owned)
+                    raise
+                self._owned = owned
         return engine
 
     def _run(

@@ -67,7 +67,7 @@ def test_published_files_are_read_only_and_readable_by_all(origin: Origin, bench
         os.umask(before)
     assert stat.S_IMODE(os.stat(path).st_mode) == 0o444
     assert stat.S_IMODE(os.stat(os.path.dirname(path)).st_mode) == 0o755
-    for folder in ("assets", "objects", "manifests", "locks"):
+    for folder in ("assets", "objects", "manifests"):
         assert stat.S_IMODE(os.stat(bench.root / folder).st_mode) == 0o755
 
 

@@ -15,6 +15,7 @@ from resolverd.checkpoints.disk.objects import (
     read_manifest,
     record,
     visible_path,
+    whole,
 )
 from resolverd.checkpoints.disk.partial import discard, place, resumes_at
 from resolverd.checkpoints.disk.quarantine import Finding, quarantine, withdraw
@@ -41,6 +42,7 @@ __all__ = [
     "resumes_at",
     "sweep",
     "visible_path",
+    "whole",
     "withdraw",
     "write",
 ]

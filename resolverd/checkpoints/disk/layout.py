@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from hashlib import sha1
 
-PUBLIC = ("assets", "objects", "manifests", "locks")
-PRIVATE = ("partial", "quarantine", "trust")
+PUBLIC = ("assets", "objects", "manifests")
+PRIVATE = ("partial", "quarantine", "trust", "locks")
 
 
 class Layout:

@@ -27,6 +27,18 @@ def current(layout: Layout, asset: str) -> Manifest | None:
     return found if found and os.path.isdir(layout.object(found.key)) else None
 
 
+def whole(layout: Layout, manifest: Manifest) -> bool:
+    """Whether each file of an object is there, as long as it should be."""
+    folder = layout.object(manifest.key)
+    try:
+        return all(
+            os.path.getsize(os.path.join(folder, entry.path)) == entry.size
+            for entry in manifest.files
+        )
+    except OSError:
+        return False
+
+
 def read_manifest(layout: Layout, key: str) -> Manifest | None:
     """A manifest by the object's name; None when it is missing or damaged."""
     try:

@@ -1,0 +1,42 @@
+"""The worker that can't be started, and the worker that can again."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from resolverd.checkpoints import link
+from resolverd.checkpoints.target import Wanted
+from resolverd.errors import CacheError
+from tests.checkpoints.conftest import running
+from tests.checkpoints.origin import Origin
+
+
+async def test_a_worker_that_can_not_be_started_fails_the_call_and_nothing_else(
+    origin: Origin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin, broken = link._begun, [True]
+
+    async def begun(sock: Any) -> Any:
+        if broken[0]:
+            raise OSError(errno.EMFILE, "Too many open files")
+        return await begin(sock)
+
+    monkeypatch.setattr(link, "_begun", begun)
+    monkeypatch.setattr(link, "_PAUSE_MOST", 0.01)
+    origin.put("/m", b"x" * 1000)
+    wanted = Wanted("model", origin.url("/m"))
+    async with running(tmp_path / "cache") as service:
+        with pytest.raises(CacheError, match="Too many open files"):
+            await service.ensure(wanted)
+        broken[0] = False
+        published = None
+        while published is None:
+            try:
+                published = await service.ensure(wanted)
+            except CacheError:
+                continue
+        assert Path(published.path).read_bytes() == b"x" * 1000
