@@ -11,11 +11,12 @@ from time import monotonic
 from resolverd_client import local
 from resolverd_client.connection import close_all
 from resolverd_client.errors import AssetNotFoundError, FetchError, RequestError
-from resolverd_client.link import Link, value
+from resolverd_client.link import Link, seconds, value
 from resolverd_client.watching import Watch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import os
     from builtins import list as List  # noqa: N812 (the class has a method of that name)
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 _NAMES = ("names",)
 # The daemon ends a wait by itself; only when it does not is the connection given up.
-_GRACE = 5.0
+_GRACE = 2.0
 
 
 class Client:
@@ -38,7 +39,9 @@ class Client:
         timeout: Seconds to wait for the daemon itself; fetching has its own time.
     """
 
-    def __init__(self, socket_path: str | None = None, timeout: float = 5.0) -> None:
+    def __init__(
+        self, socket_path: str | os.PathLike[str] | None = None, timeout: float = 5.0
+    ) -> None:
         self._link = Link(socket_path, timeout)
 
     def __repr__(self) -> str:
@@ -204,7 +207,9 @@ class Client:
             **common: ``field``, ``kind``, ``env`` or ``checksum`` of every target.
 
         Returns:
-            One map for each target: ``state``, and ``path`` or ``error``.
+            One map for each file: ``name``, ``field``, ``kind``, ``uri``, ``path`` (None when
+            it is still coming), ``key``, ``size``, ``digest``, ``trust`` and ``error`` (None, or
+            ``code``, ``message``, ``details``).
 
         Raises:
             ResolverdError: One target failed, or (FetchError) several did; ``details["results"]``
@@ -260,6 +265,8 @@ class Client:
         progress: Callable[[dict[str, Any]], None] | None = None,
     ) -> tuple[Any, List[int]]:
         """Make a call that takes as long as it takes, on a connection of its own."""
+        if timeout is not None:
+            timeout = seconds(timeout, "timeout")
         deadline = None if timeout is None else monotonic() + timeout + _GRACE
 
         def notice(what: str, about: List[Any]) -> None:

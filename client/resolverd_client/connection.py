@@ -67,24 +67,28 @@ def connect(paths: list[str], deadline: float) -> Connection:
         OSError: None answers now; a later attempt may succeed.
         DaemonUnavailableError: None ever will: a path too long, or no right to connect.
     """
-    failures = []
+    failures: list[str] = []
+    hopeless: list[str] = []
     for path in paths:
         length = len(os.fsencode(path))
         if length > SOCKET_PATH_LIMIT:
-            raise DaemonUnavailableError(
+            hopeless.append(
                 f"the socket path {path!r} has {length} bytes, a Unix socket's path at most "
                 f"{SOCKET_PATH_LIMIT}: name a shorter one in RESOLVERD_SOCKET or socket_path"
             )
+            continue
         try:
             return Connection(path, deadline)
-        except PermissionError as error:
-            raise DaemonUnavailableError(
+        except PermissionError:
+            hopeless.append(
                 f"no right to connect to {path}: ask for access to this socket, or name another "
                 f"one in RESOLVERD_SOCKET"
-            ) from error
+            )
         except OSError as error:
             failures.append(f"{path}: {error.strerror or error}")
-    raise ConnectionError("; ".join(failures))
+    if len(hopeless) == len(paths):
+        raise DaemonUnavailableError("; ".join(hopeless))
+    raise ConnectionError("; ".join(hopeless + failures))
 
 
 class Connection:

@@ -8,12 +8,14 @@ current one and the daemon was seen alive within ``ALIVE_FOR``.
 
 from __future__ import annotations
 
+import os
 from time import monotonic, sleep
 
 from resolverd_client.connection import Connection, connect, socket_paths
 from resolverd_client.errors import (
     DaemonUnavailableError,
     ProtocolError,
+    RequestError,
     ResolverdError,
     from_wire,
 )
@@ -31,12 +33,25 @@ if TYPE_CHECKING:
 ALIVE_FOR = 0.1
 _MAX_IDLE = 8
 _MAX_REPLIES = 65_536
+_MOST_SECONDS = 10**9
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.002, 0.2
 
 
 def value(reply: bytes) -> Any:
     """Unpack the value that a kept reply, ``[1, id, nil, [generation, value]]``, carries."""
     return unpackb(reply)[3][1]
+
+
+def seconds(value: object, what: str) -> float:
+    """Check a length of time that the caller gave.
+
+    Raises:
+        RequestError: It is none.
+    """
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not number or not 0 <= value <= _MOST_SECONDS:  # type: ignore[operator]  # it is a number
+        raise RequestError(f"{what} must be 0 to {_MOST_SECONDS} seconds, not {value!r:.40}")
+    return float(value)  # type: ignore[arg-type]
 
 
 class Replies:
@@ -55,9 +70,12 @@ class Replies:
 class Link:
     """Shares connections to one daemon between the threads of a process."""
 
-    def __init__(self, socket_path: str | None, timeout: float) -> None:
-        self.timeout = timeout
-        self.paths = [socket_path] if socket_path else socket_paths()
+    def __init__(self, socket_path: str | os.PathLike[str] | None, timeout: float) -> None:
+        try:
+            self.timeout = seconds(timeout, "timeout")
+            self.paths = [os.fsdecode(socket_path)] if socket_path else socket_paths()
+        except TypeError:
+            raise RequestError(f"socket_path must be a path, not {socket_path!r:.80}") from None
         self.idle: list[Connection] = []
         self.replies: Replies | None = None
 

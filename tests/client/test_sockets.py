@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from resolverd_client import Client, DaemonUnavailableError, ProtocolError
+from resolverd_client import Client, DaemonUnavailableError, ProtocolError, RequestError, connection
 from resolverd_client.connection import SYSTEM_SOCKET, socket_paths
 
 from tests.client.test_trouble import in_child
@@ -92,3 +92,39 @@ def test_something_else_than_resolverd_is_a_protocol_error(tmp_path: Path) -> No
         with pytest.raises(ProtocolError):
             client.get_names()
         thread.join(10)
+
+
+@pytest.mark.parametrize("runtime", ["/x" * 60, "forbidden"])
+def test_a_hopeless_user_socket_does_not_hide_the_system_daemon(
+    runtime: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("RESOLVERD_SOCKET", raising=False)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", runtime)
+    system = str(tmp_path / "system.sock")
+    monkeypatch.setattr(connection, "SYSTEM_SOCKET", system)
+    tried = []
+
+    def connecting(path: str, _deadline: float) -> str:
+        tried.append(path)
+        if path != system:
+            raise PermissionError(13, "Permission denied")
+        return "connected"
+
+    monkeypatch.setattr(connection, "Connection", connecting)
+    assert connection.connect(connection.socket_paths(), 0.0) == "connected"
+    assert tried[-1] == system
+
+
+@pytest.mark.parametrize("timeout", [None, "5", -1, 1e300, 10**400, float("nan"), True])
+def test_a_timeout_that_is_none_is_refused(timeout: object) -> None:
+    with pytest.raises(RequestError, match="timeout must be"):
+        Client(timeout=timeout)  # type: ignore[arg-type]
+    if timeout is not None:
+        with pytest.raises(RequestError, match="timeout must be"):
+            Client(socket_path="/nowhere").path("x", timeout=timeout)
+
+
+def test_a_socket_path_may_be_a_path_and_nothing_else(tmp_path: Path) -> None:
+    assert str(tmp_path) in Client(socket_path=tmp_path / "s").source
+    with pytest.raises(RequestError, match="socket_path must be a path"):
+        Client(socket_path=3)  # type: ignore[arg-type]
