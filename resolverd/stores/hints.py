@@ -50,11 +50,12 @@ def look_at(path: str, tree: Tree, contents: Contents, findings: Findings) -> No
     parent, name = os.path.split(path)
     try:
         mode = os.lstat(path).st_mode
-        if stat.S_ISLNK(mode):
+        link = stat.S_ISLNK(mode)
+        if link:
             tree.linked.add(parent)
-        if stat.S_ISDIR(mode) or path in tree.directories:
+        if stat.S_ISDIR(mode) or (path in tree.directories and not link):
             findings.lists.add(path)
-        elif stat.S_ISLNK(mode) and (not is_card_name(name) or os.path.isdir(path)):
+        elif link and (not is_card_name(name) or os.path.isdir(path)):
             findings.lists.add(parent)  # other links may lead through it, such as ..data
         elif is_card_name(name):
             findings.files[path] = stamp_of(os.stat(path))

@@ -319,3 +319,16 @@ def test_a_linked_file_is_read_and_a_linked_folder_is_not(node: Daemon) -> None:
     (node.store / "m.yaml").symlink_to(target)
     sees(client, "m", "a")
     assert Path(str(client.get_metadata("m")["__base_path__"])) == node.store
+
+
+def test_a_folder_that_becomes_a_link_is_followed_no_more(node: Daemon) -> None:
+    client = node.client()
+    folder = write(node.store / "d/m.yaml", card("m", model_arch="a")).parent
+    foreign = write(node.folder / "foreign/n.yaml", card("n", model_arch="b")).parent
+    sees(client, "m", "a")
+    folder.rename(node.folder / "away")
+    folder.symlink_to(foreign)
+    sees_none(client, "m")
+    write(node.store / "last.yaml", card("last", model_arch="c"))
+    sees(client, "last", "c")
+    assert client.maybe_get_metadata("n") is None

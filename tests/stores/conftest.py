@@ -44,9 +44,15 @@ class Seen:
             return
         if change.complete:
             hidden = tuple(f"{one}/" for one in change.unreadable)
-            keep = {path for path in self.files if path in change.kept or path.startswith(hidden)}
-            self.files = {path: self.files[path] for path in keep}
-            self.errors = {p: e for p, e in self.errors.items() if p in change.kept}
+            mine = (change.root or "", f"{change.root}/")
+
+            def keep(path: str) -> bool:
+                """Another store's, or still there, or where nobody can look."""
+                others = path != mine[0] and not path.startswith(mine[1])
+                return others or path in change.kept or path.startswith(hidden)
+
+            self.files = {path: data for path, data in self.files.items() if keep(path)}
+            self.errors = {path: text for path, text in self.errors.items() if keep(path)}
         for path in change.removed:
             self.files.pop(path, None)
             self.errors.pop(path, None)
