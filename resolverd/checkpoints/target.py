@@ -55,7 +55,7 @@ class Wanted:
         try:
             return urlunparse(_urlparse(self.uri))
         except ValueError as error:
-            raise SourceError(f"{self.uri!r} is not a URI: {error}.") from None
+            raise SourceError(f"{shown(self.uri)!r} is not a URI: {error}.") from None
 
     @property
     def scheme(self) -> str:
@@ -83,7 +83,7 @@ class Wanted:
         rest = self.normal[len("file://") :]
         host, slash, path = rest.partition("/")
         if host not in {"", "localhost"} or not slash:
-            raise SourceError(f"{self.uri!r} is not a file of this node: write file:///path.")
+            raise SourceError(f"{shown(self.uri)!r} is not a file of this node: write file:///path.")
         return "/" + path.lstrip("/")
 
 
@@ -98,8 +98,8 @@ def shown(uri: str) -> str:
     """``uri`` without user, password and the values of parameters that look like secrets."""
     try:
         parts = urlsplit(uri)
-    except ValueError:
-        return uri
+    except ValueError:  # what is secret in it can't be told apart
+        return uri.partition(":")[0] + ":..."
     host = parts.netloc.rpartition("@")[2]
     query = _SECRET.sub(r"\1***", parts.query)
     return urlunsplit((parts.scheme, host, parts.path, query, "")) if parts.scheme else uri
