@@ -40,6 +40,8 @@ class Publisher:
         self._codec = codec
         self._subscribers: list[Subscriber] = []
         self._turn = anyio.Lock()
+        # A thread of its own: requests that hang on a dead mount must not stop the reload
+        self._thread = anyio.CapacityLimiter(1)
 
     def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
         """Have a function called after each new generation, on the event loop, in order.
@@ -54,7 +56,9 @@ class Publisher:
         """Take in what has changed in the stores; publish a generation if content did."""
         async with self._turn:
             old = self.state
-            new = await anyio.to_thread.run_sync(absorb, old, changes, self._codec)
+            new = await anyio.to_thread.run_sync(
+                absorb, old, changes, self._codec, limiter=self._thread
+            )
             self.state = new
         _tell_problems(old.index.problems, new.index.problems)
         if new.snapshot is not old.snapshot:
@@ -70,7 +74,7 @@ class Publisher:
         async with self._turn:
             old = self.state
             new = partial(rearranged, old, stores, renew=renew)
-            self.state = await anyio.to_thread.run_sync(new)
+            self.state = await anyio.to_thread.run_sync(new, limiter=self._thread)
         if self.state.snapshot is not old.snapshot:
             self._announce(old.snapshot, self.state.snapshot)
 
