@@ -83,7 +83,9 @@ class Wanted:
         rest = self.normal[len("file://") :]
         host, slash, path = rest.partition("/")
         if host not in {"", "localhost"} or not slash:
-            raise SourceError(f"{shown(self.uri)!r} is not a file of this node: write file:///path.")
+            raise SourceError(
+                f"{shown(self.uri)!r} is not a file of this node: write file:///path."
+            )
         return "/" + path.lstrip("/")
 
 
