@@ -106,7 +106,7 @@ async def running(root: Path, **changes: object) -> AsyncIterator[Checkpoints]:
             group.cancel_scope.cancel()
 
 
-async def until(condition: Callable[[], object], seconds: float = 20.0) -> None:
+async def until(condition: Callable[[], object], seconds: float = 30.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not come true in time"

@@ -20,7 +20,7 @@ from resolverd_client import Client
 T = TypeVar("T")
 
 
-def eventually(probe: Callable[[], T], within: float = 15.0) -> T:
+def eventually(probe: Callable[[], T], within: float = 30.0) -> T:
     """Ask until the answer is true; fail with the last answer when the time is over."""
     end = time.monotonic() + within
     while not (answer := probe()):

@@ -66,16 +66,16 @@ class Seen:
             self.history.append(read.data)
         self.unreadable = dict(change.unreadable)
 
-    async def until(self, condition: Callable[[], bool], seconds: float = 5.0) -> None:
+    async def until(self, condition: Callable[[], bool], seconds: float = 30.0) -> None:
         deadline = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < deadline, f"not seen in {seconds} s: {self}"
             await anyio.sleep(0.0005)
 
-    async def has(self, path: Path, data: bytes, seconds: float = 5.0) -> None:
+    async def has(self, path: Path, data: bytes, seconds: float = 30.0) -> None:
         await self.until(lambda: self.files.get(str(path)) == data, seconds)
 
-    async def lacks(self, path: Path, seconds: float = 5.0) -> None:
+    async def lacks(self, path: Path, seconds: float = 30.0) -> None:
         await self.until(lambda: str(path) not in self.files, seconds)
 
 

@@ -100,7 +100,7 @@ async def run(watching: Watching, steps: list[tuple], how: WatchSettings) -> Non
             for step in steps:
                 await anyio.to_thread.run_sync(attempt, root, step)
             expected = there(root)
-            await seen.until(lambda: seen.state == "ok" and seen.files == expected, 4)
+            await seen.until(lambda: seen.state == "ok" and seen.files == expected)
 
 
 relaxed = settings(

@@ -40,7 +40,7 @@ async def test_a_truncated_write_is_reported_when_it_is_complete(
             stream.write(b"lf")
             await anyio.sleep(0.2)
             assert seen.files[str(card)] == b"old"
-        await seen.has(card, b"half", seconds=0.5)
+        await seen.has(card, b"half")
         assert b"ha" not in seen.history
         assert b"" not in seen.history
 
