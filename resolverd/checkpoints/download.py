@@ -81,7 +81,8 @@ def _filled(attempt: Attempt, algorithms: tuple[str, ...]) -> Hashed:
         partial(hash_behind, attempt, arrival, hashes),
         partial(keep_durable, attempt, arrival),
     ]
-    with ThreadPoolExecutor(count + 2) as pool, attempt.job.stopping(arrival.abort):
+    # In this order: the pool's end waits for its threads, which the job must be able to wake.
+    with attempt.job.stopping(arrival.abort), ThreadPoolExecutor(count + 2) as pool:
         for work in [receive] * count + follow:
             pool.submit(arrival.guarded, work)
     attempt.job.check()
