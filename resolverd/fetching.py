@@ -15,7 +15,7 @@ import anyio.to_thread
 from resolverd_client.errors import FetchError, RequestError, VerificationError
 
 from resolverd.checkpoints import faults
-from resolverd.checkpoints.target import Wanted, shown
+from resolverd.checkpoints.target import Wanted, is_sharded, shown
 from resolverd.errors import CacheError, CardError, ResolverdError, SourceError
 from resolverd.serving.checkpoint_requests import Ready
 from resolverd.serving.targets import Asset
@@ -144,7 +144,8 @@ def _room(folder: str) -> int | None:
 
 
 def _wanted(asset: Asset) -> Wanted:
-    return Wanted(asset.kind, asset.uri, asset.checksum, asset.localise)
+    shards = asset.shards if is_sharded(asset.uri) else 0
+    return Wanted(asset.kind, asset.uri, asset.checksum, asset.localise, shards)
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from resolverd.checkpoints import archive, digest, disk
+from resolverd.checkpoints import archive, completeness, digest, disk
 from resolverd.checkpoints.digest import Digest
 from resolverd.checkpoints.errand import Errand
 from resolverd.checkpoints.faults import VerificationError
@@ -37,7 +37,7 @@ def assemble(errand: Errand, fetched: tuple[Entry, ...]) -> tuple[Entry, ...]:
         errand.quarantine(data, str(error).rstrip("."))
     for entry in fetched:
         disk.place(errand.data(entry.path), tree, entry.path)
-    return fetched
+    return _complete(errand, tree, fetched)
 
 
 def _unpacked(errand: Errand, name: str, tree: str) -> tuple[Entry, ...]:
@@ -48,7 +48,14 @@ def _unpacked(errand: Errand, name: str, tree: str) -> tuple[Entry, ...]:
     files = archive.unpack(data, name, tree, errand.limits, errand.job)
     inside = {member: said for member, said in errand.card.items() if member}
     digest.check_names(inside, [name, *(entry.path for entry in files)], errand.wanted.shown)
-    return tuple(_checked(errand, tree, files, inside))
+    return _complete(errand, tree, tuple(_checked(errand, tree, files, inside)))
+
+
+def _complete(errand: Errand, tree: str, files: tuple[Entry, ...]) -> tuple[Entry, ...]:
+    """The files, unless an index among them names others."""
+    if lack := completeness.gap(tree, [entry.path for entry in files]):
+        raise VerificationError(f"{errand.wanted.shown}: {lack}. It is not served.")
+    return files
 
 
 def _checked(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from resolverd.checkpoints import digest, disk, plan, structure
+from resolverd.checkpoints import completeness, digest, disk, plan, structure
 from resolverd.checkpoints.digest import Digest
 from resolverd.checkpoints.disk import Layout
 from resolverd.checkpoints.faults import VerificationError
@@ -12,7 +12,7 @@ from resolverd.checkpoints.hashing import hash_file
 from resolverd.checkpoints.job import Job
 from resolverd.checkpoints.manifest import Entry, Manifest
 from resolverd.checkpoints.policy import Policy
-from resolverd.checkpoints.sources.base import RemoteFile
+from resolverd.checkpoints.sources.base import Listing, RemoteFile
 from resolverd.checkpoints.sources.file import FileSource
 from resolverd.checkpoints.target import Wanted
 from resolverd.checkpoints.trust import Record
@@ -32,7 +32,7 @@ def examine(layout: Layout, rules: Policy, wanted: Wanted, job: Job) -> Manifest
         SourceError: When it can't be read, or the card speaks of files that are not there.
     """
     card = digest.parse_card(wanted.checksum)
-    listing = FileSource(wanted.local_path, rules).resolve()
+    listing = FileSource(wanted.local_path, rules, tuple(wanted.each_shard)).resolve()
     if listing is None:
         raise SourceError(f"{wanted.shown}: could not be listed.")
     digest.check_names(card, [file.name for file in listing.files], wanted.shown)
@@ -44,6 +44,7 @@ def examine(layout: Layout, rules: Policy, wanted: Wanted, job: Job) -> Manifest
         if said is not None:
             record = _learned(record, file, said.algorithm, job)
         entries.append(_checked(file, said, record))
+    _refuse_gap(wanted, listing)
     if card:
         with disk.explained(layout):
             disk.write(layout.trust(wanted.asset), record.dump())
@@ -58,6 +59,13 @@ def examine(layout: Layout, rules: Policy, wanted: Wanted, job: Job) -> Manifest
         files=tuple(entries),
         created=time.time(),
     )
+
+
+def _refuse_gap(wanted: Wanted, listing: Listing) -> None:
+    first = listing.files[0]
+    folder = first.locator.removesuffix(first.name)
+    if lack := completeness.gap(folder, [file.name for file in listing.files]):
+        raise VerificationError(f"{wanted.shown}: {lack}. It is not served.")
 
 
 def _learned(record: Record, file: RemoteFile, algorithm: str, job: Job) -> Record:

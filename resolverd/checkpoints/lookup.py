@@ -6,7 +6,7 @@ import os
 import stat
 from collections.abc import Callable
 
-from resolverd.checkpoints import digest, disk
+from resolverd.checkpoints import completeness, digest, disk
 from resolverd.checkpoints.disk import Layout
 from resolverd.checkpoints.policy import Policy
 from resolverd.checkpoints.results import Published, published
@@ -61,7 +61,7 @@ class Lookup:
 
     def _find_in_place(self, wanted: Wanted) -> Published | None:
         path = located(wanted.local_path, self._policy)
-        if os.path.isdir(path) and wanted.checksum is None:
+        if os.path.isdir(path) and not (wanted.checksum or wanted.shards or _has_index(path)):
             # There is nothing to check it against, and it may hold millions of files.
             key = f"{wanted.asset}-local"
             return Published(path, key, wanted.shown, wanted.kind, 0, None, "first-use", ())
@@ -71,3 +71,10 @@ class Lookup:
         except OSError:
             return None
         return examined if stat.S_ISREG(status.st_mode) and stamp_of(status) == stamp else None
+
+
+def _has_index(folder: str) -> bool:
+    try:
+        return any(name.endswith(completeness.INDEX) for name in os.listdir(folder))
+    except OSError:
+        return False

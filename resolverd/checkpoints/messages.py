@@ -43,13 +43,15 @@ def request(wanted: Wanted, **options: object) -> dict[str, Any]:
         "uri": wanted.uri,
         "checksum": dict(checksum) if isinstance(checksum, Mapping) else checksum,
         "localise": wanted.localise,
+        "shards": wanted.shards,
         **options,
     }
 
 
 def requested(params: Mapping[str, Any]) -> Wanted:
     """Read :func:`request`."""
-    return Wanted(params["kind"], params["uri"], params["checksum"], params["localise"])
+    keys = ("kind", "uri", "checksum", "localise", "shards")
+    return Wanted(*(params[key] for key in keys))
 
 
 def answer(manifest: Manifest, path: str) -> dict[str, Any]:

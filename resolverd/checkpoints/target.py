@@ -19,6 +19,7 @@ from resolverd.errors import SourceError
 Kind = Literal["model", "tokenizer", "dataset"]
 Checksum = str | Mapping[str, str] | None
 
+_SHARD = re.compile(r"(?i)(?:\{|%7b)shard_idx(?::(0?)(\d{0,2})d?)?(?:\}|%7d)")
 _SECRET = re.compile(
     r"(?i)((?:^|[?&;])[^=&;]*(?:token|sig|secret|password|credential|key)[^=&;]*=)[^&;]*"
 )
@@ -33,12 +34,14 @@ class Wanted:
         uri: Where they are: a URI, or an absolute path.
         checksum: What the card says: one digest, or a digest for each file name.
         localise: Copy a local file into the cache, instead of using it in place.
+        shards: When not 0, the URI's ``{shard_idx}`` stands for each number below this.
     """
 
     kind: Kind
     uri: str
     checksum: Checksum = None
     localise: bool = False
+    shards: int = 0
 
     @property
     def asset(self) -> str:
@@ -64,9 +67,15 @@ class Wanted:
         return head.lower() if colon else ""
 
     @property
-    def identity(self) -> tuple[str, tuple[tuple[str, str], ...], bool]:
+    def identity(self) -> tuple[str, tuple[tuple[str, str], ...], bool, int]:
         """What makes two requests one download."""
-        return self.asset, frozen(self.checksum), self.localise
+        return self.asset, frozen(self.checksum), self.localise, self.shards
+
+    @property
+    def each_shard(self) -> dict[str, str]:
+        """The URI of each shard, by its file name; empty for what is not sharded."""
+        uris = [shard(self.normal, number) for number in range(self.shards)]
+        return {file_name(uri): uri for uri in uris}
 
     @property
     def shown(self) -> str:
@@ -75,7 +84,7 @@ class Wanted:
 
     @property
     def local_path(self) -> str:
-        """Path of a ``file`` source, taken literally as fairseq2 does.
+        """Path of a ``file`` source, taken literally as fairseq2 does; of shards, their folder.
 
         Raises:
             SourceError: When the URI names another host.
@@ -86,7 +95,27 @@ class Wanted:
             raise SourceError(
                 f"{shown(self.uri)!r} is not a file of this node: write file:///path."
             )
-        return "/" + path.lstrip("/")
+        path = "/" + path.lstrip("/")
+        return path.rpartition("/")[0] or "/" if self.shards else path
+
+
+def is_sharded(uri: str) -> bool:
+    """Whether a URI stands for numbered files, as fairseq2's older cards word them.
+
+    fairseq2 0.8.1 looks for ``shard_idx`` in the last part alone.
+    """
+    return _SHARD.search(uri.rpartition("/")[2]) is not None
+
+
+def shard(uri: str, number: int) -> str:
+    """The URI of one shard: ``{shard_idx}``, ``{shard_idx:02d}`` become its number."""
+    folder, slash, name = uri.rpartition("/")
+
+    def worded(found: re.Match[str]) -> str:
+        width = int(found[2] or 0)
+        return f"{number:0{width}d}" if found[1] else f"{number:{width or 1}d}"
+
+    return folder + slash + _SHARD.sub(worded, name)
 
 
 def frozen(checksum: Checksum) -> tuple[tuple[str, str], ...]:

@@ -16,6 +16,7 @@ from resolverd.cards.resolve import Resolution
 from resolverd.serving.arguments import check, known, maybe, seconds
 from resolverd.serving.call import Call, Reply
 from resolverd.serving.card_requests import CardRequests, not_found
+from resolverd.serving.members import member
 from resolverd.serving.targets import Asset, read
 
 log = logging.getLogger(__name__)
@@ -134,8 +135,9 @@ class CheckpointRequests:
 
     def _located(self, asset: Asset, ready: Ready) -> dict[str, object]:
         """Tell also what lets a client in another mount namespace see that it has no such file."""
-        inode = os.stat(ready.path).st_ino
-        return {**self._shown(asset, ready), "inode": inode, "cache": self._fetcher.cache_dir}
+        shown = self._shown(asset, ready)
+        inode = os.stat(str(shown["path"])).st_ino
+        return {**shown, "inode": inode, "cache": self._fetcher.cache_dir}
 
     def _shown(self, asset: Asset, ready: Ready | None) -> dict[str, object]:
         return {
@@ -143,7 +145,7 @@ class CheckpointRequests:
             "field": asset.field,
             "kind": asset.kind,
             "uri": self._fetcher.shown(asset.uri),
-            "path": None if ready is None else Path(ready.path),
+            "path": None if ready is None else _path(asset, ready),
             "key": None if ready is None else ready.key,
             "size": None if ready is None else ready.size,
             "digest": None if ready is None else ready.digest,
@@ -217,6 +219,11 @@ def _options(value: object) -> Options:
         timeout=seconds(asked, "timeout"),
         refresh=check(asked.get("refresh", False), bool, "refresh"),
     )
+
+
+def _path(asset: Asset, ready: Ready) -> Path:
+    found = member(ready.path, asset.inside, asset.name) if asset.inside else ready.path
+    return Path(found)
 
 
 def _failed(target: object, error: ResolverdError) -> dict[str, object]:

@@ -15,6 +15,9 @@ from resolverd.serving.arguments import check, known, maybe
 FIELDS = ("checkpoint", "tokenizer", "data")
 """Fields that are looked at, in this order, when the client names none."""
 
+SHARDS_MOST = 1024
+"""Files that one checkpoint may be cut into."""
+
 Kind = Literal["model", "tokenizer", "dataset"]
 _KINDS: Mapping[str, Kind] = {"checkpoint": "model", "tokenizer": "tokenizer", "data": "dataset"}
 
@@ -32,6 +35,8 @@ class Asset:
         localise: Whether a local file shall be copied into the cache all the same.
         name: The card, or None when the client gave a URI.
         field: The card's field.
+        shards: How many files ``{shard_idx}`` in the URI stands for; 0 where it has none.
+        inside: What of the fetched files is meant: a path below their folder.
     """
 
     kind: Kind
@@ -40,6 +45,8 @@ class Asset:
     localise: bool = False
     name: str | None = None
     field: str | None = None
+    shards: int = 0
+    inside: str | None = None
 
 
 def read(target: object, resolve: Resolve) -> list[Asset]:
@@ -99,7 +106,30 @@ def _from_card(name: str, field: str, found: Resolution) -> Asset:
         localise=localise,
         name=name,
         field=field,
+        shards=_shards(name, uri, found.fields),
+        inside=_inside(name, field, found.fields),
     )
+
+
+def _shards(name: str, uri: str, fields: Mapping[str, object]) -> int:
+    """How many files a URI with ``{shard_idx}`` stands for: the card's ``num_shards``, else one."""
+    if "shard_idx" not in uri.rpartition("/")[2]:  # as fairseq2 0.8.1 tells them
+        return 0
+    count = fields.get("num_shards", 1)
+    if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= SHARDS_MOST:
+        raise RequestError(
+            f"field 'num_shards' of {name} must be a number from 1 to {SHARDS_MOST}, not {count!r}."
+        )
+    return count
+
+
+def _inside(name: str, field: str, fields: Mapping[str, object]) -> str | None:
+    """The member that a card names, as fairseq2 0.8.1 reads it for these two fields."""
+    if field not in {"checkpoint", "tokenizer"}:
+        return None
+    key = f"{field}_path"
+    inside = maybe(fields.get(key), str, f"field {key!r} of {name}")
+    return inside and _sound(inside, f"field {key!r} of {name}")
 
 
 def _sound(uri: str, what: str) -> str:

@@ -4,7 +4,7 @@ import hashlib
 
 import pytest
 
-from resolverd.checkpoints.target import Wanted, file_name, shown
+from resolverd.checkpoints.target import Wanted, file_name, is_sharded, shard, shown
 from resolverd.errors import SourceError
 
 
@@ -61,3 +61,22 @@ def test_the_file_is_named_as_fairseq2_does_but_safely(
 
 def test_a_name_that_no_file_system_takes_is_cut() -> None:
     assert len(file_name("http://h/" + "é" * 300 + ".pt").encode()) <= 240
+
+
+@pytest.mark.parametrize(
+    ("uri", "third"),
+    [
+        ("http://h/c.{shard_idx}.pth", "http://h/c.3.pth"),
+        ("http://h/c.{shard_idx:02d}.pth", "http://h/c.03.pth"),
+        ("http://h/c.{shard_idx:02}.pth", "http://h/c.03.pth"),
+        ("file:///a/c.%7Bshard_idx:03d%7D.pth", "file:///a/c.003.pth"),
+    ],
+)
+def test_a_shard_has_the_number_in_its_name(uri: str, third: str) -> None:
+    assert is_sharded(uri)
+    assert shard(uri, 3) == third
+
+
+def test_what_is_no_template_is_not_sharded() -> None:
+    assert not is_sharded("http://h/{shard_idx}/c.pth")
+    assert not is_sharded("http://h/shard_idx.pth")

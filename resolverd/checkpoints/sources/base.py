@@ -116,4 +116,4 @@ class Source(Protocol):
         """The digest of a ``.sha256`` file beside it, where there is one."""
 
     def close(self) -> None:
-        """Let go of connections."""
+        """Let go of connections; ``open`` makes new ones."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from resolverd.checkpoints.faults import Denied
 from resolverd.checkpoints.limits import Limits
 from resolverd.checkpoints.policy import Policy, check_scheme
 from resolverd.checkpoints.sources.base import Source
 from resolverd.checkpoints.sources.file import FileSource
 from resolverd.checkpoints.sources.http.source import HttpSource
+from resolverd.checkpoints.sources.shards import ShardedSource
 from resolverd.checkpoints.target import Wanted
 
 
@@ -19,7 +22,13 @@ def source_of(wanted: Wanted, limits: Limits, policy: Policy) -> Source:
     """
     check_scheme(policy, wanted.scheme, wanted.shown)
     if wanted.scheme == "file":
-        return FileSource(wanted.local_path, policy)
+        return FileSource(wanted.local_path, policy, tuple(wanted.each_shard))
+    if wanted.shards:
+        shards = {
+            name: source_of(replace(wanted, uri=uri, shards=0), limits, policy)
+            for name, uri in wanted.each_shard.items()
+        }
+        return ShardedSource(shards, wanted.shown)
     if wanted.scheme in {"http", "https"}:
         return HttpSource(wanted.normal, limits, policy)
     raise Denied(f"{wanted.shown}: scheme {wanted.scheme!r} is not supported.")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Sequence
 from types import TracebackType
 from urllib.parse import unquote
 
@@ -49,16 +50,23 @@ def located(path: str, rules: Policy) -> str:
 
 
 class FileSource:
-    """One path: a file, or a directory with all that is below it."""
+    """One path: a file, or a directory with all that is below it.
 
-    def __init__(self, path: str, rules: Policy) -> None:
+    Args:
+        path: Which.
+        rules: What may be read.
+        names: The files of the directory that count; all of them when there are none.
+    """
+
+    def __init__(self, path: str, rules: Policy, names: Sequence[str] = ()) -> None:
         self._path = path
         self._policy = rules
+        self._names = names
 
     def resolve(self, known: str | None = None, at: int = 0) -> Listing | None:
         """List the file, or the directory's files."""
         path = located(self._path, self._policy)
-        names = [""] if os.path.isfile(path) else sorted(_below(path))
+        names = [""] if os.path.isfile(path) else self._names or sorted(_below(path))
         files = tuple(self._remote(path, name) for name in names)
         if not files:
             raise SourceError(f"{path}: the directory is empty.")

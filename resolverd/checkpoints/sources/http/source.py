@@ -96,8 +96,9 @@ class HttpSource:
 
     def close(self) -> None:
         """Close every connection."""
-        if self._first is not None:
-            self._first.close()
+        first, self._first = self._first, None
+        if first is not None:
+            first.close()
         self._connections.close()
 
     def _kept(self, file: RemoteFile, start: int, end: int | None) -> HttpTransfer | None:
