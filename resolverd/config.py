@@ -117,6 +117,8 @@ class FetchSettings(msgspec.Struct, frozen=True):
         attempts: Tries of one download, the first included.
         stall_timeout: Seconds without a byte after which a connection is given up.
         schemes: What a card or a client may make the daemon fetch from.
+        prefetch: Names of cards whose checkpoints are fetched before anybody asks, and again when
+            the card changes; ``*``, ``?`` and ``[...]`` as in a shell.
         file_roots: Folders that ``file://`` sources may lie in; empty: the stores' own folders for
             a system daemon, anywhere for a user's.
     """
@@ -129,6 +131,7 @@ class FetchSettings(msgspec.Struct, frozen=True):
         tuple[Literal["http", "https", "file"], ...],
         Meta(description="a list of http, https and file"),
     ] = ("http", "https", "file")
+    prefetch: Annotated[tuple[str, ...], Meta(description="a list of names or patterns")] = ()
     file_roots: Annotated[tuple[Path, ...], Meta(description="a list of folders")] = ()
 
 
@@ -188,7 +191,11 @@ def needs_restart(old: Settings, new: Settings) -> list[str]:
     Returns:
         Such as ``cache.dir``, in the order of the tables.
     """
-    applied = {"daemon.log_level", *(f"stores.{key}" for key in StoreSettings.__struct_fields__)}
+    applied = {
+        "daemon.log_level",
+        "fetch.prefetch",
+        *(f"stores.{key}" for key in StoreSettings.__struct_fields__),
+    }
     keys = [f"{name}.{key}" for name, table in _TABLES.items() for key in table.__struct_fields__]
     return [
         key for key in keys if key not in applied and attrgetter(key)(old) != attrgetter(key)(new)

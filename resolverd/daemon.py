@@ -21,6 +21,7 @@ from resolverd_client import protocol
 
 from resolverd import __version__
 from resolverd.cards.file import StoreChange
+from resolverd.cards.prewarmed import prewarmed
 from resolverd.cards.published import begin
 from resolverd.cards.snapshot import Diff, Snapshot
 from resolverd.cards.store import Store
@@ -35,6 +36,7 @@ from resolverd.config import (
 from resolverd.errors import ResolverdError
 from resolverd.fetching import Fetching
 from resolverd.keeping import Keeper
+from resolverd.prewarming import Prewarming
 from resolverd.publisher import Publisher
 from resolverd.serving.card_requests import CardRequests
 from resolverd.serving.checkpoint_requests import CheckpointRequests
@@ -49,6 +51,7 @@ from resolverd.serving.listen import (
 from resolverd.serving.lookups import Lookups
 from resolverd.serving.server import Server
 from resolverd.serving.status import Sources, StatusRequest
+from resolverd.serving.targets import Asset
 from resolverd.stores.mounts import needs_polling, read_mounts
 from resolverd.stores.scan import is_card_name
 from resolverd.stores.settings import WatchSettings
@@ -130,6 +133,10 @@ class Daemon:
         self._watch_again: Callable[[], object] = bool  # nothing is watched yet
         self._served = anyio.Event()
         self._fetching = Fetching(self._engine, str(self._cache))
+        self._prewarming = Prewarming(
+            self._prewarmed, self._assets, self._fetching, max(1, settings.fetch.concurrency - 1)
+        )
+        self._checkpoints = CheckpointRequests(self._cards, self._fetching, self._prewarming.follow)
         self._server = Server(
             self._handlers(),
             version=__version__,
@@ -167,6 +174,7 @@ class Daemon:
         gc.enable()  # it was off for the start
         log.info("serving %d cards", len(self._publisher.state.snapshot.index.cards))
         tasks.start_soon(self._fetching.run)
+        tasks.start_soon(self._prewarming.run)
         tasks.start_soon(self._keeper.run)
 
     async def _reload(self) -> None:
@@ -188,6 +196,7 @@ class Daemon:
         self._cards.environment = new.stores.environment
         await self._publisher.serve(stores, renew=moved)  # clients keep answers of one generation
         self._watch_again()
+        self._prewarming.look()
         log.info("configuration read again")
 
     def _roots(self, settings: Settings, stores: Sequence[Store]) -> tuple[str, ...] | None:
@@ -243,14 +252,21 @@ class Daemon:
     def _publish(self, snapshot: Snapshot, _diff: Diff) -> None:
         if self._served.is_set():
             self._serve(snapshot)
+            self._prewarming.look()
+
+    def _prewarmed(self, asked: Sequence[str]) -> list[str]:
+        index = self._publisher.state.snapshot.index
+        return prewarmed(index, self._settings.fetch.prefetch, asked, protocol)
+
+    def _assets(self, name: str) -> list[Asset]:
+        return self._checkpoints.assets(name)
 
     def _serve(self, snapshot: Snapshot) -> None:
         packed = {name: card.packed for name, card in snapshot.index.cards.items()}
         self._server.publish(Lookups(snapshot.generation, packed))
 
     def _handlers(self) -> dict[str, Any]:
-        cards = self._cards
-        checkpoints = CheckpointRequests(cards, self._fetching)
+        cards, checkpoints = self._cards, self._checkpoints
         status = StatusRequest(
             Sources(
                 catalogue=self._publisher,
@@ -263,6 +279,7 @@ class Daemon:
                     "environment": cards.environment,
                 },
                 warnings=self._warnings,
+                prefetch=self._prewarming.status,
             )
         )
         return {

@@ -24,6 +24,7 @@ def status(settings: Settings) -> None:
         output.heading(f"warning: {warning}", "yellow")
     _problems(state["problems"], state["problem_count"])
     _downloads(state["checkpoints"])
+    _prefetched(state.get("prefetch"))
 
 
 def _summary(state: dict[str, Any]) -> None:
@@ -81,3 +82,12 @@ def _downloads(checkpoints: dict[str, Any]) -> None:
     ]  # fmt: skip
     if rows:
         output.table(("download", "state", "bytes", "rate"), rows)
+
+
+def _prefetched(prefetch: dict[str, Any] | None) -> None:
+    if not prefetch or not prefetch["wanted"]:
+        return
+    output.line(f"prefetch: {prefetch['ready']} of {prefetch['wanted']} ready")
+    for failed in prefetch["failed"]:
+        what = " ".join(filter(None, (failed["name"], failed["field"])))
+        output.heading(f"prefetch of {what} failed: {failed['error']}", "red")

@@ -87,11 +87,19 @@ class CheckpointRequests:
     Args:
         cards: Resolves names.
         fetcher: The engine.
+        follow: Told each name that is prefetched, so that it is fetched anew when its card changes.
     """
 
-    def __init__(self, cards: CardRequests, fetcher: Fetcher) -> None:
+    def __init__(
+        self, cards: CardRequests, fetcher: Fetcher, follow: Callable[[str], None]
+    ) -> None:
         self._cards = cards
         self._fetcher = fetcher
+        self._follow = follow
+
+    def assets(self, name: str) -> list[Asset]:
+        """Give what there is to fetch for a name; raises errors of the wire."""
+        return read({"name": name}, self._resolve)
 
     async def prefetch(self, call: Call, targets: object, options: object = None) -> object:
         """Fetch all targets side by side; answer one result a file, failures among them."""
@@ -172,6 +180,8 @@ class CheckpointRequests:
         return [await self._prefetch_one(call, asset, options) for asset in assets]
 
     async def _prefetch_one(self, call: Call, asset: Asset, options: Options) -> dict[str, object]:
+        if asset.name is not None:
+            self._follow(asset.name)
         try:
             if options.wait:
                 return self._shown(asset, await self._ensure(call, asset, options))

@@ -28,6 +28,7 @@ class Sources:
         clients: Number of open connections.
         identity: ``version``, ``socket``, ``environment``.
         warnings: What is wrong with the daemon itself, one sentence each.
+        prefetch: How far what is fetched unasked is.
     """
 
     catalogue: Catalogue
@@ -36,6 +37,7 @@ class Sources:
     clients: Callable[[], int]
     identity: Callable[[], Mapping[str, Any]]
     warnings: Callable[[], list[str]]
+    prefetch: Callable[[], Mapping[str, Any]]
 
 
 class StatusRequest:
@@ -67,6 +69,7 @@ class StatusRequest:
             "warnings": sources.warnings(),
             "clients": sources.clients(),
             "checkpoints": dict(await sources.checkpoints()),
+            "prefetch": dict(sources.prefetch()),
         }
 
 
