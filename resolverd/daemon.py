@@ -256,7 +256,7 @@ class Daemon:
 
     def _prewarmed(self, asked: Sequence[str]) -> list[str]:
         index = self._publisher.state.snapshot.index
-        return prewarmed(index, self._settings.fetch.prefetch, asked, protocol)
+        return prewarmed(index, self._settings.fetch.prefetch, asked)
 
     def _assets(self, name: str) -> list[Asset]:
         return self._checkpoints.assets(name)

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from fnmatch import fnmatchcase
 
-from resolverd.cards.card import Card, Codec
 from resolverd.cards.index import Index
 from resolverd.cards.names import split
 
-_FIELD = "prefetch"
 
-
-def prewarmed(
-    index: Index, patterns: Sequence[str], asked: Collection[str], codec: Codec
-) -> list[str]:
+def prewarmed(index: Index, patterns: Sequence[str], asked: Collection[str]) -> list[str]:
     """Choose the cards to fetch for.
 
     A card's own ``prefetch: true``, or that of one of its overrides, counts; that of its base does
@@ -24,29 +19,16 @@ def prewarmed(
         index: All cards.
         patterns: Of the configuration; ``*`` and ``?`` and ``[...]`` as in a shell.
         asked: Names that a client has had fetched, and that are kept fresh since.
-        codec: Unpacks the fields.
 
     Returns:
         Stems, sorted.
     """
-    plain = [stem for stem, env in map(split, index.cards) if not env]
+    cards = index.cards
+    plain = [name[:-1] for name in cards if name[-1] == "@"]
     chosen = {stem for stem in plain if any(fnmatchcase(stem, glob) for glob in patterns)}
-    chosen |= {stem for stem in map(_stem, asked) if f"{stem}@" in index.cards}
-    return sorted(chosen | _marked(index.cards, codec))
-
-
-def _marked(cards: Mapping[str, Card], codec: Codec) -> set[str]:
-    key = _FIELD.encode()
-    found: set[str] = set()
-    for name, card in cards.items():
-        if key in card.packed and _wants(card, codec):
-            found.add(_stem(name))
-    return {stem for stem in found if f"{stem}@" in cards}
-
-
-def _wants(card: Card, codec: Codec) -> bool:
-    fields = codec.unpack(card.packed)
-    return isinstance(fields, Mapping) and fields.get(_FIELD) is True
+    named = [*asked, *(name for name, card in cards.items() if card.prefetch)]
+    chosen |= {stem for stem in map(_stem, named) if f"{stem}@" in cards}
+    return sorted(chosen)
 
 
 def _stem(name: str) -> str:

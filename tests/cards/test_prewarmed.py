@@ -4,18 +4,19 @@ from collections.abc import Sequence
 
 from resolverd.cards.index import build
 from resolverd.cards.prewarmed import prewarmed
-from tests.cards.making import CODEC, make_cards
+from tests.cards.making import make_cards
 
 FILES = {
     "a.yaml": "name: llama3_8b\n---\nname: llama3_70b\n---\nname: qwen\n",
     "b.yaml": "name: marked\nprefetch: true\n---\nname: heir\nbase: marked\n",
     "c.yaml": "name: here\n---\nname: here@cluster\nprefetch: true\n",
-    "d.yaml": "name: worded\nprefetch: 'true'\nnote: prefetch\n---\nname: lone@env\nprefetch: true\n",
+    "d.yaml": "name: worded\nprefetch: 'true'\nnote: prefetch\n",
+    "e.yaml": "name: lone@env\nprefetch: true\n",
 }
 
 
 def chosen(patterns: Sequence[str] = (), asked: Sequence[str] = ()) -> list[str]:
-    return prewarmed(build([make_cards(FILES)]), patterns, asked, CODEC)
+    return prewarmed(build([make_cards(FILES)]), patterns, asked)
 
 
 def test_a_card_of_its_own_or_for_an_environment_marks_itself() -> None:
