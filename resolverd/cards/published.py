@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from resolverd.cards.amend import amended
 from resolverd.cards.card import Codec
 from resolverd.cards.catalogue import StoreCards, apply
 from resolverd.cards.file import StoreChange
@@ -73,12 +74,13 @@ def absorb(old: Published, changes: Iterable[StoreChange], codec: Codec) -> Publ
         changes: What the stores report; a store that is not served is passed over.
         codec: Packs the values of new cards.
     """
-    stores = dict(old.stores)
+    stores, changes = dict(old.stores), tuple(changes)
     for change in changes:
         if change.source in stores:
             stores[change.source] = apply(stores[change.source], change, codec)
     first = old.snapshot.generation == 0
     if stores == old.stores:
         return replace(old, snapshot=publish(None, old.index)) if first else old
-    index = build(stores.values())
+    index = None if first else amended(old.index, old.stores, stores, changes)
+    index = index or build(stores.values())
     return Published(stores, index, publish(None if first else old.snapshot, index))

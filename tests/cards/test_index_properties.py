@@ -7,6 +7,7 @@ import random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from resolverd.cards.amend import amended
 from resolverd.cards.catalogue import StoreCards, apply
 from resolverd.cards.file import StoreChange
 from resolverd.cards.index import build
@@ -107,3 +108,27 @@ def test_a_complete_report_means_the_same_as_a_fresh_start(files, kept):
         kept=frozenset(f"{ROOT}/{path}" for path in kept),
     )
     assert build([apply(before, change, CODEC)]) == build([before])
+
+
+@settings(max_examples=300, deadline=None)
+@given(steps, st.dictionaries(st.sampled_from(PATHS), good_files | broken_files, max_size=2), steps)
+def test_an_amended_index_is_that_of_a_build(before, change, other):
+    """The other store has the same names, and comes first."""
+    lower, cards = make_cards({}, "/other", -1), make_cards({})
+    for step in other:
+        lower = take(lower, step)
+    for step in before:
+        cards = take(cards, step)
+    index = build([lower, cards])
+    reads = tuple(make_read(f"{ROOT}/{path}", text) for path, text in change.items())
+    told = StoreChange(SOURCE, root=ROOT, device=1, reads=reads)
+    after = apply(cards, told, CODEC)
+    found = amended(index, {SOURCE: cards}, {SOURCE: after}, [told])
+    assert found is None or found == build([lower, after])
+
+
+def test_a_changed_value_needs_no_build():
+    cards = make_cards({"a.yaml": "name: a\nx: 1\n", "b.yaml": "name: b\nbase: a\n"})
+    told = StoreChange(SOURCE, root=ROOT, device=1, reads=(make_read(f"{ROOT}/a.yaml", "name: a"),))
+    after = apply(cards, told, CODEC)
+    assert amended(build([cards]), {SOURCE: cards}, {SOURCE: after}, [told]) == build([after])
