@@ -33,6 +33,7 @@ class DemoError(ResolverdError):
 
 def run() -> None:
     """Run the demo; raises if any step does not do what it says."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # and clean up
     # A short path: a Unix socket's name holds 107 bytes
     folder = Path(tempfile.mkdtemp(prefix="resolverd-", dir="/tmp"))
     try:
