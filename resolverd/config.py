@@ -48,6 +48,21 @@ class Bytes(int):
         return cls(float(found[1]) * _UNITS[found[2]])
 
 
+class Quota(Bytes):
+    """A number of bytes above 0: no quota is a key left out, and 0 bytes would hold nothing."""
+
+    @classmethod
+    def read(cls, value: object) -> Quota:
+        """Read what an operator writes.
+
+        Raises:
+            ValueError: It is no number of bytes, or 0.
+        """
+        if (found := Bytes.read(value)) == 0:
+            raise ValueError("a quota of 0 bytes")
+        return cls(found)
+
+
 class DaemonSettings(msgspec.Struct, frozen=True):
     """Table ``[daemon]``.
 
@@ -99,10 +114,15 @@ class CacheSettings(msgspec.Struct, frozen=True):
     Attributes:
         dir: Where checkpoints live; unset: ``$CACHE_DIRECTORY`` (systemd), ``/var/cache/resolverd``
             for root, else ``$XDG_CACHE_HOME/resolverd``.
+        max_bytes: What the cache may take in all, unfinished and quarantined files included; what
+            was not used for longest gives way. Unset: as much as ``min_free_bytes`` allows.
         min_free_bytes: Room that a download must leave on the file system.
     """
 
     dir: Annotated[Path | None, Meta(description="a path")] = None
+    max_bytes: Annotated[
+        Quota | None, Meta(description="a number of bytes above 0, or text such as '500 GiB'")
+    ] = None
     min_free_bytes: Annotated[
         Bytes, Meta(description="a number of bytes, or text such as '10 GiB'")
     ] = Bytes(1 << 30)
@@ -192,6 +212,8 @@ def needs_restart(old: Settings, new: Settings) -> list[str]:
         Such as ``cache.dir``, in the order of the tables.
     """
     applied = {
+        "cache.max_bytes",
+        "cache.min_free_bytes",
         "daemon.log_level",
         "fetch.prefetch",
         *(f"stores.{key}" for key in StoreSettings.__struct_fields__),
@@ -296,8 +318,8 @@ def _convert(value: object, kind: Any) -> Any:
 
 def _decode(kind: type, value: object) -> object:
     """Read the types that msgspec does not know."""
-    if kind is Bytes:
-        return Bytes.read(value)
+    if issubclass(kind, Bytes):
+        return kind.read(value)
     if kind is Path and isinstance(value, (str, Path)) and str(value):
         return Path(value)
     raise ValueError(f"no {kind.__name__}")

@@ -192,6 +192,7 @@ class Daemon:
             log.warning("only a restart applies %s", ", ".join(left))
         logging.getLogger().setLevel(new.daemon.log_level.upper())
         self._settings, self._stores = new, stores
+        await self._fetching.bound(new.cache.max_bytes, new.cache.min_free_bytes)
         moved = self._cards.environment != new.stores.environment
         self._cards.environment = new.stores.environment
         await self._publisher.serve(stores, renew=moved)  # clients keep answers of one generation
@@ -223,6 +224,7 @@ class Daemon:
             connections=fetch.connections,
             attempts=fetch.attempts,
             stall_timeout=fetch.stall_timeout,
+            max_bytes=self._settings.cache.max_bytes,
             min_free_bytes=self._settings.cache.min_free_bytes,
         )
         policy = Policy(fetch.schemes, self._roots(self._settings, self._stores))

@@ -53,6 +53,11 @@ class Fetching:
             await self._tasks.start(self._engine.run)
             self._built.set()
 
+    async def bound(self, max_bytes: int | None, min_free_bytes: int) -> None:
+        """Set other bounds for the cache's size; an engine not yet there is made with them."""
+        if self._built.is_set():
+            await self._engine.bound(max_bytes, min_free_bytes)
+
     async def ensure(
         self, asset: Asset, *, refresh: bool, progress: Callable[[Mapping[str, Any]], None] | None
     ) -> Ready:

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO
 
+from resolverd.checkpoints.eviction import occupied
 from resolverd.checkpoints.job import Job
 from resolverd.checkpoints.limits import MIB, Limits
 from resolverd.checkpoints.manifest import Entry
@@ -87,11 +88,13 @@ def unpack(path: str, name: str, tree: str, limits: Limits, job: Job) -> tuple[E
     return entries
 
 
-def unpacked_size(path: str, name: str) -> int:
-    """Bytes the archive says it unpacks to; 0 when it can't be read."""
+def unpacked_size(path: str, name: str, limits: Limits) -> int:
+    """Bytes the archive may take once unpacked; 0 when it can't be read, or will be refused."""
     try:
         with _opened(path, name) as archive:
-            return sum(member.size for member in _members(archive))
+            sizes = [member.size for member in _members(archive)]
+            allowed = sum(sizes) <= os.path.getsize(path) * limits.archive_ratio + _SPARE
+            return sum(map(occupied, sizes)) if allowed else 0
     except (SourceError, zipfile.BadZipFile, tarfile.TarError, EOFError, OSError):
         return 0
 

@@ -14,6 +14,8 @@ from resolverd.checkpoints.hashing import hash_file
 from resolverd.checkpoints.manifest import Entry
 from resolverd.errors import SourceError
 
+_TREE = "/"  # no file's name
+
 
 def assemble(errand: Errand, fetched: tuple[Entry, ...]) -> tuple[Entry, ...]:
     """Put the object's tree together.
@@ -44,7 +46,7 @@ def _unpacked(errand: Errand, name: str, tree: str) -> tuple[Entry, ...]:
     """Unpack the archive ``name``, and hold its members against the card."""
     data = errand.data(name)
     errand.job.enter("unpacking")
-    disk.refuse_no_room(errand.layout, archive.unpacked_size(data, name), errand.limits)
+    errand.claim.hold({_TREE: archive.unpacked_size(data, name, errand.limits)})
     files = archive.unpack(data, name, tree, errand.limits, errand.job)
     inside = {member: said for member, said in errand.card.items() if member}
     digest.check_names(inside, [name, *(entry.path for entry in files)], errand.wanted.shown)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from resolverd.checkpoints import plan
@@ -23,12 +24,14 @@ class Task:
         data: Path of the partial file.
         journal: Path of its journal.
         algorithms: What to hash it with.
+        grow: Told how long a file of unknown length is about to be, before it is.
     """
 
     file: RemoteFile
     data: str
     journal: str
     algorithms: tuple[str, ...]
+    grow: Callable[[int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,7 @@ class Attempt:
         journal: Its journal, when it can be resumed.
         limits: Bounds of the attempt.
         job: To be told of progress, and to be stopped by.
+        grow: As for the task.
     """
 
     source: Source
@@ -50,6 +54,7 @@ class Attempt:
     journal: Journal | None
     limits: Limits
     job: Job
+    grow: Callable[[int], None]
 
 
 def back_off(error: Transient, failures: int, limits: Limits, job: Job) -> None:

@@ -63,7 +63,8 @@ def _attempted(source: Source, task: Task, limits: Limits, job: Job) -> Hashed:
             stack.callback(journal.close)
         else:
             forget(task.journal)  # before the data is cut off: it must never speak of other bytes
-        return _filled(Attempt(source, task.file, fd, journal, limits, job), task.algorithms)
+        attempt = Attempt(source, task.file, fd, journal, limits, job, task.grow)
+        return _filled(attempt, task.algorithms)
 
 
 def _filled(attempt: Attempt, algorithms: tuple[str, ...]) -> Hashed:

@@ -12,6 +12,7 @@ from resolverd.checkpoints.disk import Layout
 from resolverd.checkpoints.faults import VerificationError
 from resolverd.checkpoints.job import Job
 from resolverd.checkpoints.limits import Limits
+from resolverd.checkpoints.room import Claim
 from resolverd.checkpoints.target import Wanted
 
 
@@ -25,6 +26,7 @@ class Errand:
         wanted: What is to be brought.
         card: What the card says it hashes to.
         job: To be told of progress, and to be stopped by.
+        claim: The room it takes.
     """
 
     layout: Layout
@@ -32,6 +34,7 @@ class Errand:
     wanted: Wanted
     card: Mapping[str, Digest]
     job: Job
+    claim: Claim
 
     @property
     def asset(self) -> str:
@@ -51,6 +54,6 @@ class Errand:
         shown = self.wanted.shown
         finding = disk.Finding(self.asset, shown, reason)
         with disk.explained(self.layout):
-            place = disk.quarantine(self.layout, data, finding, self.limits.quarantine_most)
+            place = disk.quarantine(self.layout, data, finding, self.limits)
             disk.discard(self.layout, self.asset)
         raise VerificationError(f"{shown}: {reason}. It is not served; it is kept in {place}.")

@@ -16,17 +16,19 @@ from resolverd.checkpoints.job import Job
 from resolverd.checkpoints.limits import Limits
 from resolverd.checkpoints.manifest import Manifest
 from resolverd.checkpoints.policy import Policy
+from resolverd.checkpoints.room import Claim, Room
 from resolverd.checkpoints.sources.choose import source_of
 from resolverd.checkpoints.target import Wanted
 
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """The cache, and the rules for filling it."""
+    """The cache, the rules for filling it, and the room in it."""
 
     layout: Layout
     limits: Limits
     policy: Policy
+    room: Room
 
     def fetch(
         self, wanted: Wanted, job: Job, *, refresh: bool = False, force: bool = False
@@ -50,14 +52,15 @@ class Engine:
         have = disk.current(self.layout, wanted.asset)
         if have and not disk.whole(self.layout, have):
             reason = "files are missing, or have another length"
-            disk.withdraw(self.layout, have, reason, self.limits.quarantine_most)
+            disk.withdraw(self.layout, have, reason, self.limits)
             have = None
         have = have and self._fitting(have, card, job)
         if have and not (refresh or force):
             return have
         source = source_of(wanted, self.limits, self.policy)
         try:
-            errand = Errand(self.layout, self.limits, wanted, card, job)
+            claim = Claim(self.room, wanted.asset)
+            errand = Errand(self.layout, self.limits, wanted, card, job, claim)
             return ingest(errand, source, None if force else have)
         finally:
             source.close()
@@ -77,7 +80,7 @@ class Engine:
             found = faults(self.layout.object(key), manifest.files, job)
             if found:
                 reason = "; ".join(found)
-                disk.withdraw(self.layout, manifest, reason, self.limits.quarantine_most)
+                disk.withdraw(self.layout, manifest, reason, self.limits)
         return manifest, found
 
     def _fitting(self, have: Manifest, card: Mapping[str, Digest], job: Job) -> Manifest | None:
@@ -96,7 +99,7 @@ class Engine:
                 new.digests["sha256"] != old.digests["sha256"]
                 for new, old in zip(files, have.files, strict=True)
             ):
-                disk.withdraw(self.layout, have, "bit rot", self.limits.quarantine_most)
+                disk.withdraw(self.layout, have, "bit rot", self.limits)
                 return None
             whole = tuple(files) if have.whole else have.fetched
             learned = replace(have, files=tuple(files), fetched=whole)

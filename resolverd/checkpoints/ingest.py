@@ -70,7 +70,7 @@ def _brought(errand: Errand, source: Source, listing: Listing) -> Manifest:
     record = Record.load(layout.trust(errand.asset))
     with disk.explained(layout):
         os.makedirs(layout.partial(errand.asset), mode=0o700, exist_ok=True)
-        _refuse_no_room(errand, listing)
+        errand.claim.hold({file.name: file.size or 0 for file in listing.files})
     brought = [verified(errand, source, file, record) for file in listing.files]
     fetched = tuple(entry for entry, _ in brought)
     with disk.explained(layout):
@@ -86,13 +86,6 @@ def _brought(errand: Errand, source: Source, listing: Listing) -> Manifest:
         disk.write(layout.trust(errand.asset), record.dump())
         disk.discard(layout, errand.asset)
     return manifest
-
-
-def _refuse_no_room(errand: Errand, listing: Listing) -> None:
-    needed = sum(
-        max(0, (file.size or 0) - disk.allocated(errand.data(file.name))) for file in listing.files
-    )
-    disk.refuse_no_room(errand.layout, needed, errand.limits)
 
 
 def _described(
@@ -124,7 +117,6 @@ def _publish(errand: Errand, manifest: Manifest) -> None:
         if not found:  # the same bytes under a new stamp
             disk.adopt(errand.layout, manifest)
             return
-        keep = errand.limits.quarantine_most
-        disk.withdraw(errand.layout, manifest, "; ".join(found), keep)
+        disk.withdraw(errand.layout, manifest, "; ".join(found), errand.limits)
     for _ in disk.publication(errand.layout, manifest):
         pass

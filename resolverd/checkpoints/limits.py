@@ -24,11 +24,14 @@ class Limits:
         redirects: Redirects followed for one request.
         journal_bytes: Bytes after which what was fetched is made durable and journalled.
         journal_seconds: The same, in seconds.
+        max_bytes: What the cache may take in all: published, unpacked, on its way and quarantined
+            files; None: as much as there is.
         min_free_bytes: Room that a download must leave on the file system.
         archive_ratio: An archive may unpack to this many times its size (and 64 MiB more).
         archive_files: Files an archive may hold.
         partial_days: Partial downloads that nobody resumed for so long are removed.
         quarantine_most: Quarantined files kept.
+        quarantine_bytes: Bytes of quarantined files kept.
     """
 
     concurrency: int = 4
@@ -43,8 +46,10 @@ class Limits:
     redirects: int = 10
     journal_bytes: int = 64 * MIB
     journal_seconds: float = 1.0
+    max_bytes: int | None = None
     min_free_bytes: int = 1 << 30
     archive_ratio: int = 200
     archive_files: int = 1_000_000
     partial_days: float = 7.0
     quarantine_most: int = 3
+    quarantine_bytes: int = 16 << 30

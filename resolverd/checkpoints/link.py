@@ -91,6 +91,12 @@ class Link:
             self._closed = True
             self._up.set()
 
+    async def configure(self, configuration: dict[str, Any]) -> None:
+        """Have this worker, and those after it, go by another configuration."""
+        self._configuration = configuration
+        with contextlib.suppress(OSError):  # there is none now: the next one is told at its start
+            await self._send(0, "configure", configuration)
+
     async def call(
         self, verb: str, params: dict[str, Any], progress: Callable[[dict[str, Any]], None]
     ) -> dict[str, Any]:

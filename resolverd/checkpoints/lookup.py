@@ -1,12 +1,16 @@
-"""What is there already: small reads of the disk, none of the network, and nothing written."""
+"""What is there already: small reads of the disk, none of the network.
+
+Nothing is written but the time of an object's last use.
+"""
 
 from __future__ import annotations
 
 import os
 import stat
+import time
 from collections.abc import Callable
 
-from resolverd.checkpoints import completeness, digest, disk
+from resolverd.checkpoints import completeness, digest, disk, leases
 from resolverd.checkpoints.disk import Layout
 from resolverd.checkpoints.policy import Policy
 from resolverd.checkpoints.results import Published, published
@@ -40,9 +44,10 @@ class Lookup:
         manifest = disk.current(self._layout, wanted.asset)
         if manifest is None or not manifest.fits(digest.parse_card(wanted.checksum)):
             return None
-        path = disk.visible_path(self._layout, manifest)
-        there = disk.whole(self._layout, manifest)
-        return published(manifest, wanted, path) if there else None
+        if not disk.whole(self._layout, manifest):
+            return None
+        leases.touch(self._layout.lock(manifest.key), time.time())
+        return published(manifest, wanted, disk.visible_path(self._layout, manifest))
 
     def remember(self, wanted: Wanted, stamp: str, examined: Published) -> None:
         """Take in that a local file was examined; of a folder, one stat can't tell its version."""

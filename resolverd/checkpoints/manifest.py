@@ -111,3 +111,13 @@ def load(data: bytes) -> Manifest | None:
         return Manifest(fetched=fetched, files=files, **raw)
     except (ValueError, TypeError, LookupError, AttributeError):
         return None
+
+
+def is_damaged(data: bytes) -> bool:
+    """Whether nobody can make sense of a document; one of another format is not damaged."""
+    if load(data) is not None:
+        return False
+    try:
+        return bool(json.loads(data)["format"] == FORMAT)
+    except (ValueError, TypeError, LookupError):
+        return True

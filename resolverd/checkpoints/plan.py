@@ -117,8 +117,3 @@ def expected(
     if origin:
         return Expected(origin[0], "origin")
     return Expected(bound, "first-use")
-
-
-def keeps_room(free: int, needed: int, limits: Limits) -> bool:
-    """Whether ``needed`` more bytes leave the room that must stay free."""
-    return free - needed >= limits.min_free_bytes

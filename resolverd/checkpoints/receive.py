@@ -103,7 +103,10 @@ class Receivers:
             room = _BUFFER if reach.end is None else min(_BUFFER, reach.end - reach.at)
             count, broken = transfer.copy_to(fd, room), None
             if count == 0:
-                count, broken = _fill(fd, transfer, buffer[:room], reach.at)
+                count, broken = _gather(transfer, buffer[:room])
+                if self._arrival.size is None:
+                    self._attempt.grow(reach.at + count)
+                _write(fd, buffer[:count], reach.at)
             if count:
                 self._arrival.wrote(reach.at, count)
                 reach.at += count
@@ -116,11 +119,11 @@ class Receivers:
                 flushed = reach.at
 
 
-def _fill(fd: int, transfer: Transfer, buffer: memoryview, at: int) -> tuple[int, Transient | None]:
-    """Gather small reads into one write, but not for longer than anyone would notice.
+def _gather(transfer: Transfer, buffer: memoryview) -> tuple[int, Transient | None]:
+    """Gather small reads for one write, but not for longer than anyone would notice.
 
     Returns:
-        The bytes written, and what ended the transfer after them.
+        The bytes in the buffer, and what ended the transfer after them.
     """
     filled, broken, until = 0, None, time.monotonic() + _FILL_SECONDS
     try:
@@ -131,10 +134,13 @@ def _fill(fd: int, transfer: Transfer, buffer: memoryview, at: int) -> tuple[int
             filled += count
     except Transient as error:
         broken = error
-    written = 0
-    while written < filled:
-        written += os.pwrite(fd, buffer[written:filled], at + written)
     return filled, broken
+
+
+def _write(fd: int, data: memoryview, at: int) -> None:
+    while data:
+        written = os.pwrite(fd, data, at)
+        data, at = data[written:], at + written
 
 
 def _write_out(fd: int, start: int, count: int) -> None:

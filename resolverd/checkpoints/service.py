@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import anyio
@@ -51,7 +52,7 @@ class Checkpoints:
         *,
         is_network: Callable[[str], bool] = _never,
     ) -> None:
-        limits = limits or Limits()
+        self._limits = limits = limits or Limits()
         self._layout = Layout(os.fspath(cache_dir))
         self._policy = _with_real_roots(rules or Policy())
         self._lookup = Lookup(self._layout, self._policy, is_network)
@@ -75,6 +76,12 @@ class Checkpoints:
                 task_status.started()
         finally:
             self._flights.end()
+
+    async def bound(self, max_bytes: int | None, min_free_bytes: int) -> None:
+        """Set other bounds for the cache's size; what is over them gives way."""
+        self._limits = replace(self._limits, max_bytes=max_bytes, min_free_bytes=min_free_bytes)
+        configuration = messages.configuration(self._layout, self._limits, self._policy)
+        await self._link.configure(configuration)
 
     def check(self, wanted: Wanted) -> None:
         """Refuse what can't be fetched at all, without looking anywhere.

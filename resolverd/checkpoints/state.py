@@ -1,6 +1,6 @@
 """The life of a file, as a table.
 
-    absent -> partial -> complete -> verified -> published
+    absent -> partial -> complete -> verified -> published -> evicted
                  ^           |                       |
                  +- changed  +---> quarantined <-----+ rotted
 
@@ -23,6 +23,7 @@ class State(Enum):
     VERIFIED = "verified"
     PUBLISHED = "published"
     QUARANTINED = "quarantined"
+    EVICTED = "evicted"
 
 
 class Event(Enum):
@@ -35,6 +36,7 @@ class Event(Enum):
     MISMATCHED = "mismatched"
     RELEASED = "released"
     ROTTED = "rotted"
+    EVICTED = "evicted"
     REMOVED = "removed"
     CRASHED = "crashed"
 
@@ -65,8 +67,13 @@ TABLE: dict[State, dict[Event, State]] = {
     },
     State.PUBLISHED: {
         Event.ROTTED: State.QUARANTINED,
-        Event.REMOVED: State.ABSENT,
+        Event.EVICTED: State.EVICTED,
         Event.CRASHED: State.PUBLISHED,
+    },
+    State.EVICTED: {
+        Event.BEGUN: State.PARTIAL,
+        Event.REMOVED: State.ABSENT,
+        Event.CRASHED: State.ABSENT,  # what is left of it is swept
     },
     State.QUARANTINED: {
         Event.BEGUN: State.PARTIAL,

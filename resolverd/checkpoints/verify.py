@@ -6,7 +6,7 @@ before anyone hears of it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from resolverd.checkpoints import disk, plan, structure
 from resolverd.checkpoints.attempt import Task
@@ -38,7 +38,7 @@ def verified(
     data, journal = errand.data(file.name), errand.layout.journal(errand.asset, file.name)
     life = Life()
     life.on(Event.BEGUN)
-    task = Task(file, data, journal, tuple(sorted(algorithms)))
+    task = Task(file, data, journal, tuple(sorted(algorithms)), _grow(errand, file))
     with disk.explained(errand.layout):
         size, digests = download(source, task, errand.limits, errand.job)
     life.on(Event.FILLED)
@@ -50,6 +50,10 @@ def verified(
         life.on(Event.MISMATCHED)
         errand.quarantine(data, reason)
     return Entry(file.name, size, digests), expected.trust
+
+
+def _grow(errand: Errand, file: RemoteFile) -> Callable[[int], None]:
+    return lambda size: errand.claim.hold({file.name: size}, grows=True)
 
 
 def _expected(errand: Errand, source: Source, file: RemoteFile, record: Record) -> Expected:

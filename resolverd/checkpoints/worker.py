@@ -23,6 +23,7 @@ from resolverd.checkpoints.faults import Cancelled
 from resolverd.checkpoints.fetch import Engine
 from resolverd.checkpoints.in_place import examine
 from resolverd.checkpoints.job import Job
+from resolverd.checkpoints.room import Room
 from resolverd.errors import CacheError, ResolverdError
 
 logger = logging.getLogger("resolverd.checkpoints.worker")
@@ -38,6 +39,7 @@ class Worker:
         self._sending = threading.Lock()
         self._jobs: dict[int, Job] = {}
         self._engine: Engine | None = None
+        self._room: Room | None = None
         self._opening = threading.Lock()
         self._owned: int | None = None
         self._patience = _OWNER_WAIT  # a worker before us may just be ending
@@ -52,7 +54,7 @@ class Worker:
 
     def _take(self, number: int, verb: str, params: dict[str, Any]) -> None:
         if verb == "configure":
-            self._engine = Engine(*messages.configured(params))
+            self._configure(params)
             threading.Thread(target=self._prepare, daemon=True).start()
         elif verb == "cancel":
             if job := self._jobs.get(number):
@@ -67,9 +69,16 @@ class Worker:
                 target=self._run, args=(number, job, work, params), daemon=True
             ).start()
 
+    def _configure(self, params: dict[str, Any]) -> None:
+        layout, limits, policy = messages.configured(params)
+        if self._room is None:
+            self._room = Room(layout, limits)
+        self._room.limits = limits
+        self._engine = Engine(layout, limits, policy, self._room)
+
     def _prepare(self) -> None:
         try:
-            self._opened()
+            self._opened().room.fit()
         except CacheError:
             pass  # told again, to whoever asks for something
         except Exception:
@@ -105,7 +114,10 @@ class Worker:
         try:
             # The daemon sees to this too, but may give up waiting for a job that it cancelled.
             with self._alone(params["asset"], job):
-                self._send(number, "done", work(self._opened(), job, params))
+                engine = self._opened()
+                with engine.room.working(params["asset"]):
+                    result = work(engine, job, params)
+                self._send(number, "done", result)
         except Cancelled:
             self._send(number, "cancelled", {})
         except ResolverdError as error:

@@ -19,6 +19,7 @@ from resolverd.checkpoints.job import Job
 from resolverd.checkpoints.limits import Limits
 from resolverd.checkpoints.manifest import Manifest
 from resolverd.checkpoints.policy import Policy
+from resolverd.checkpoints.room import Room
 from resolverd.checkpoints.service import Checkpoints
 from resolverd.checkpoints.target import Wanted
 from tests.checkpoints.origin import Origin
@@ -66,7 +67,7 @@ class Bench:
     @property
     def engine(self) -> Engine:
         disk.prepare(self.layout)
-        return Engine(self.layout, self.limits, self.policy)
+        return Engine(self.layout, self.limits, self.policy, Room(self.layout, self.limits))
 
     def job(self) -> Job:
         return Job(lambda step, *_: self.steps.append(step))

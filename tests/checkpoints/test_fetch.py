@@ -163,7 +163,7 @@ def test_one_version_is_bound_to_the_bytes_of_its_first_use(origin: Origin, benc
 def test_the_binding_outlives_the_object(origin: Origin, bench: Bench) -> None:
     origin.put("/a.bin", SMALL, etag='"v1"')
     manifest = bench.fetch(origin.url("/a.bin"))
-    disk.withdraw(bench.layout, manifest, "gone", 3)
+    disk.withdraw(bench.layout, manifest, "gone", bench.limits)
     origin.put("/a.bin", SMALL[::-1], etag='"v1"')
     with pytest.raises(VerificationError, match="first used"):
         bench.fetch(origin.url("/a.bin"))

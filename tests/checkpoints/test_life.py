@@ -43,6 +43,7 @@ def test_no_way_to_published_avoids_verification(events: list[Event]) -> None:
 
 def test_a_crash_can_happen_in_every_state_and_never_brings_a_file_further() -> None:
     order = [State.ABSENT, State.PARTIAL, State.COMPLETE, State.VERIFIED, State.PUBLISHED]
+    order.append(State.EVICTED)
     for before in State:
         after = state.after(before, Event.CRASHED)
         assert after is before or order.index(after) < order.index(before)
@@ -69,7 +70,7 @@ class Walk:
 
     def __init__(self, root: Path) -> None:
         self.layout = Layout(str(root))
-        self.limits = Limits()
+        self.limits = Limits(quarantine_most=2)
         disk.prepare(self.layout)
         self.published: dict[str, bytes] = {}
         self.linked: str | None = None
@@ -122,7 +123,7 @@ class Walk:
         if self.linked:
             manifest = disk.read_manifest(self.layout, self.linked)
             assert manifest is not None
-            disk.withdraw(self.layout, manifest, "rot", 2)
+            disk.withdraw(self.layout, manifest, "rot", self.limits)
             del self.published[self.linked]
             self.linked = None
 

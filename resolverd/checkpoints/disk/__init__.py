@@ -1,13 +1,16 @@
 """The cache on disk: where everything lies, and how it comes to lie there without half-states.
 
 ``layout`` names it all, ``cache`` makes it ours, ``partial`` is what is on its way, ``objects``
-what is published, ``quarantine`` what went bad; ``sweep`` removes what a crash left, ``room`` looks
-at the space there is, and ``durable`` holds the steps that survive a power cut.
+what is published, ``quarantine`` what went bad; ``removal`` takes an object away, and ``links``
+what leads to it; ``inventory`` lists what takes room, ``room`` measures it, ``pins`` says what must
+stay; ``sweep`` removes what a crash left, and ``durable`` holds the steps that survive a power cut.
 """
 
 from resolverd.checkpoints.disk.cache import explained, own, prepare
 from resolverd.checkpoints.disk.durable import remove_tree, write
+from resolverd.checkpoints.disk.inventory import inventory
 from resolverd.checkpoints.disk.layout import Layout
+from resolverd.checkpoints.disk.links import drop_dangling, drop_links
 from resolverd.checkpoints.disk.objects import (
     adopt,
     current,
@@ -18,8 +21,10 @@ from resolverd.checkpoints.disk.objects import (
     whole,
 )
 from resolverd.checkpoints.disk.partial import discard, place, resumes_at
+from resolverd.checkpoints.disk.pins import pin, pins, unpin
 from resolverd.checkpoints.disk.quarantine import Finding, quarantine, withdraw
-from resolverd.checkpoints.disk.room import allocated, refuse_no_room
+from resolverd.checkpoints.disk.removal import evict, removal
+from resolverd.checkpoints.disk.room import allocated, free_bytes, measured
 from resolverd.checkpoints.disk.sweep import sweep
 
 __all__ = [
@@ -29,18 +34,27 @@ __all__ = [
     "allocated",
     "current",
     "discard",
+    "drop_dangling",
+    "drop_links",
+    "evict",
     "explained",
+    "free_bytes",
+    "inventory",
+    "measured",
     "own",
+    "pin",
+    "pins",
     "place",
     "prepare",
     "publication",
     "quarantine",
     "read_manifest",
     "record",
-    "refuse_no_room",
+    "removal",
     "remove_tree",
     "resumes_at",
     "sweep",
+    "unpin",
     "visible_path",
     "whole",
     "withdraw",

@@ -46,6 +46,14 @@ def remove_tree(path: str) -> None:
         shutil.rmtree(path)
 
 
+def remove(path: str) -> None:
+    """Remove a file, or a folder with all in it."""
+    if os.path.isdir(path) and not os.path.islink(path):
+        remove_tree(path)
+    else:
+        unlink(path)
+
+
 def unlink(path: str) -> None:
     """Remove a file, if it is there."""
     with contextlib.suppress(FileNotFoundError):

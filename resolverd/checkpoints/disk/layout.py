@@ -6,7 +6,7 @@ import os
 from hashlib import sha1
 
 PUBLIC = ("assets", "objects", "manifests")
-PRIVATE = ("partial", "quarantine", "trust", "locks")
+PRIVATE = ("partial", "quarantine", "trust", "locks", "pins", "evicted")
 
 
 class Layout:
@@ -39,6 +39,14 @@ class Layout:
     def lock(self, key: str) -> str:
         """The object's lock file."""
         return os.path.join(self.root, "locks", key)
+
+    def pin(self, name: str) -> str:
+        """The pin of an asset or an object."""
+        return os.path.join(self.root, "pins", name)
+
+    def evicted(self, key: str) -> str:
+        """Where an object lies while it is being removed."""
+        return os.path.join(self.root, "evicted", key)
 
     def partial(self, asset: str) -> str:
         """Where an asset's download is under way."""

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shutil
 import time
 from dataclasses import dataclass
 
-from resolverd.checkpoints.disk.durable import unlink, write
+from resolverd.checkpoints import leases
+from resolverd.checkpoints.disk.durable import remove, unlink, write
 from resolverd.checkpoints.disk.layout import Layout
+from resolverd.checkpoints.disk.links import drop_links
+from resolverd.checkpoints.disk.room import measured
+from resolverd.checkpoints.limits import Limits
 from resolverd.checkpoints.manifest import Manifest
+
+_REPORT = "report.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,36 +34,49 @@ class Finding:
     reason: str
 
 
-def quarantine(layout: Layout, path: str, finding: Finding, keep: int) -> str:
+def quarantine(layout: Layout, path: str, finding: Finding, limits: Limits) -> str:
     """Move a bad file or object out of the way.
 
     Args:
         layout: The cache.
         path: What to move.
         finding: For the report.
-        keep: How many to keep in all; the oldest make room.
+        limits: How much to keep in all; the oldest make room.
 
     Returns:
-        The folder it is kept in.
+        The folder that holds it, or only the report when it is too large to be kept.
     """
     stamp = time.time_ns()
     target = os.path.join(layout.folder("quarantine"), f"{stamp:020d}-{finding.asset}")
     os.mkdir(target, 0o700)
     os.rename(path, os.path.join(target, os.path.basename(path)))
     report = {"uri": finding.uri, "reason": finding.reason, "time": time.time()}
-    write(os.path.join(target, "report.json"), json.dumps(report, indent=1).encode())
-    for name in sorted(os.listdir(layout.folder("quarantine")))[:-keep]:
-        shutil.rmtree(os.path.join(layout.folder("quarantine"), name), ignore_errors=True)
+    write(os.path.join(target, _REPORT), json.dumps(report, indent=1).encode())
+    _bound(layout, limits)
     return target
 
 
-def withdraw(layout: Layout, manifest: Manifest, reason: str, keep: int) -> None:
-    """Take a published object that has gone bad out of everyone's sight."""
-    link = layout.link(manifest.asset)
-    with contextlib.suppress(OSError):
-        if os.path.basename(os.readlink(link)) == manifest.key:
-            os.unlink(link)
+def withdraw(layout: Layout, manifest: Manifest, reason: str, limits: Limits) -> None:
+    """Take a published object that has gone bad out of everyone's sight.
+
+    Those who hold a lease are told first: a crash in between only has them told twice.
+    """
+    leases.tell(layout.lock(manifest.key), reason, time.time())
+    drop_links(layout, manifest.key)
     if os.path.isdir(layout.object(manifest.key)):
         finding = Finding(manifest.asset, manifest.uri, reason)
-        quarantine(layout, layout.object(manifest.key), finding, keep)
+        quarantine(layout, layout.object(manifest.key), finding, limits)
     unlink(layout.manifest(manifest.key))
+
+
+def _bound(layout: Layout, limits: Limits) -> None:
+    """Let the oldest give way; of one that alone is too large, the report stays."""
+    total = 0
+    for count, name in enumerate(sorted(os.listdir(layout.folder("quarantine")), reverse=True)):
+        folder = os.path.join(layout.folder("quarantine"), name)
+        total += measured(folder)
+        if count and (count >= limits.quarantine_most or total > limits.quarantine_bytes):
+            shutil.rmtree(folder, ignore_errors=True)
+        elif total > limits.quarantine_bytes:
+            for item in set(os.listdir(folder)) - {_REPORT}:
+                remove(os.path.join(folder, item))

@@ -1,0 +1,204 @@
+"""Keeps the cache within its bounds, at every moment: room is claimed before it is used.
+
+One for each cache, in the worker, which alone writes there. What is published, unpacked, on its way
+or in quarantine counts; the few KiB of manifests, journals and locks do not.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import threading
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from resolverd.checkpoints import disk, eviction
+from resolverd.checkpoints.disk import Layout
+from resolverd.checkpoints.eviction import Item, Need, occupied
+from resolverd.checkpoints.limits import MIB, Limits
+from resolverd.errors import CacheError
+
+logger = logging.getLogger("resolverd.checkpoints.room")
+
+_STEP = 64 * MIB
+_ROUNDS = 64
+
+
+class Room:
+    """The cache's bytes: who has claimed how many, and what gives way for more.
+
+    Args:
+        layout: The cache.
+        limits: Its bounds; replaced when the configuration is read again.
+    """
+
+    def __init__(self, layout: Layout, limits: Limits) -> None:
+        self.limits = limits
+        self._layout = layout
+        self._lock = threading.RLock()
+        self._busy: Counter[str] = Counter()
+        self._claims: dict[str, int] = {}
+        self._sizes: dict[tuple[str, str], int] | None = None
+
+    @contextmanager
+    def working(self, asset: str) -> Iterator[None]:
+        """While in the block, nothing of the asset gives way; at its end its claim does."""
+        with self._lock:
+            self._busy[asset] += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._busy[asset] -= 1
+                if not self._busy[asset]:
+                    del self._busy[asset]
+                    self._claims.pop(asset, None)
+                    self._measure_again(asset)
+
+    def claim(self, asset: str, total: int, *, grows: bool = False) -> None:
+        """Make room for a download.
+
+        Args:
+            asset: What is being fetched.
+            total: Bytes that it takes in all, what is there of it already included.
+            grows: Whether more will be asked for soon; some is then claimed ahead, where it is
+                free.
+
+        Raises:
+            CacheError: There is no room, and none can be made.
+        """
+        with self._lock:
+            if total <= self._claims.get(asset, 0):
+                return
+            ahead = total + _STEP
+            if grows and self._need(asset, ahead).short <= 0:
+                total = ahead
+            else:
+                self._make_room(asset, total)
+            self._claims[asset] = total
+
+    def fit(self) -> None:
+        """Evict down to the quota, as far as what is held allows it."""
+        with self._lock:
+            quota = self.limits.max_bytes
+            if quota is None or self._used() <= quota:
+                return
+            for item in eviction.order(self._items()):
+                if self._used() <= quota:
+                    return
+                self._evict(item)
+            if self._used() > quota:
+                logger.warning(
+                    "%s holds %d bytes, more than cache.max_bytes (%d): what is left is leased, "
+                    "pinned or being worked on",
+                    self._layout.root,
+                    self._used(),
+                    quota,
+                )
+
+    def _make_room(self, asset: str, total: int) -> None:
+        for _ in range(_ROUNDS):  # each evicts something, or is the last
+            need = self._need(asset, total)
+            if need.short <= 0:
+                return
+            items = self._items()
+            need = self._need(asset, total)
+            chosen = eviction.choose(items, need.short)
+            if chosen is None:
+                others = [item for item in items if (item.kind, item.name) != ("partial", asset)]
+                raise CacheError(eviction.refusal(self._layout.root, need, others))
+            for item in chosen:
+                self._evict(item)
+        raise CacheError(f"{self._layout.root}: no room: others use it up as fast as it is made.")
+
+    def _need(self, asset: str, total: int) -> Need:
+        own = ("partial", asset)
+        sizes = self._known()
+        coming = sum(
+            max(0, claim - disk.allocated(self._layout.partial(other)))
+            for other, claim in self._claims.items()
+            if other != asset
+        )
+        return Need(
+            total=total,
+            others=self._used() - max(sizes.get(own, 0), self._claims.get(asset, 0)),
+            free=disk.free_bytes(self._layout) - coming,
+            more=total - disk.allocated(self._layout.partial(asset)),
+            quota=self.limits.max_bytes,
+            keep=self.limits.min_free_bytes,
+        )
+
+    def _used(self) -> int:
+        """Bytes that count: what is there, and what is claimed beyond that."""
+        sizes = self._known()
+        ahead = (
+            max(0, claim - sizes.get(("partial", asset), 0))
+            for asset, claim in self._claims.items()
+        )
+        return sum(sizes.values()) + sum(ahead)
+
+    def _known(self) -> dict[tuple[str, str], int]:
+        if self._sizes is None:
+            self._items()
+        assert self._sizes is not None  # noqa: S101  # just listed
+        return self._sizes
+
+    def _items(self) -> list[Item]:
+        """List the cache, and take in what is really there."""
+        items = disk.inventory(self._layout, self._busy)
+        self._sizes = {(item.kind, item.name): item.size for item in items}
+        return items
+
+    def _evict(self, item: Item) -> bool:
+        if item.kind == "object":
+            gone = disk.evict(self._layout, item.name)
+        elif item.kind == "partial":
+            disk.discard(self._layout, item.name)
+            gone = True
+        else:
+            folder = os.path.join(self._layout.folder("quarantine"), item.name)
+            shutil.rmtree(folder, ignore_errors=True)
+            gone = True
+        if gone:
+            self._known().pop((item.kind, item.name), None)
+            logger.info("evicted %s %s, %d bytes", item.kind, item.name, item.size)
+        return gone
+
+    def _measure_again(self, asset: str) -> None:
+        """Take in what a job has left of its asset."""
+        if self._sizes is None:
+            return
+        kept = {key: size for key, size in self._sizes.items() if not _is_of(key, asset)}
+        self._sizes = kept | {
+            (item.kind, item.name): item.size for item in disk.inventory(self._layout, only=asset)
+        }
+
+
+def _is_of(key: tuple[str, str], asset: str) -> bool:
+    kind, name = key
+    return kind == "quarantine" or name.partition("-")[0] == asset
+
+
+class Claim:
+    """What one download has claimed, by file; it ends with the job.
+
+    Args:
+        room: Where.
+        asset: What is being fetched.
+    """
+
+    def __init__(self, room: Room, asset: str) -> None:
+        self._room = room
+        self._asset = asset
+        self._files: dict[str, int] = {}
+
+    def hold(self, sizes: Mapping[str, int], *, grows: bool = False) -> None:
+        """Claim room for files of these sizes in bytes, beside what is claimed already.
+
+        Raises:
+            CacheError: There is no room, and none can be made.
+        """
+        self._files |= {name: occupied(size) for name, size in sizes.items()}
+        self._room.claim(self._asset, sum(self._files.values()), grows=grows)
