@@ -148,11 +148,45 @@ class FetchSettings(msgspec.Struct, frozen=True):
     attempts: Annotated[int, Meta(ge=1, le=100, description="an integer from 1 to 100")] = 8
     stall_timeout: Annotated[float, Meta(gt=0, le=3600, description="seconds up to 3600")] = 30.0
     schemes: Annotated[
-        tuple[Literal["http", "https", "file"], ...],
-        Meta(description="a list of http, https and file"),
-    ] = ("http", "https", "file")
+        tuple[Literal["http", "https", "file", "s3"], ...],
+        Meta(description="a list of http, https, file and s3"),
+    ] = ("http", "https", "file", "s3")
     prefetch: Annotated[tuple[str, ...], Meta(description="a list of names or patterns")] = ()
     file_roots: Annotated[tuple[Path, ...], Meta(description="a list of folders")] = ()
+
+
+class S3Settings(msgspec.Struct, frozen=True):
+    """Table ``[s3]``: how ``s3://`` sources are reached.
+
+    What is not set here is as Amazon's tools have it: ``AWS_*`` variables of the daemon,
+    ``~/.aws/config``, ``~/.aws/credentials`` (or the systemd credential ``aws-credentials``).
+
+    Attributes:
+        endpoint: URL of a server other than Amazon's.
+        region: Name of its region.
+        profile: Section of Amazon's files; wins over keys in the environment.
+        addressing: Whether buckets are named in the URL's ``path``, or in the host (``virtual``);
+            ``auto``: in the path for an endpoint of one's own.
+        anonymous: Never sign requests.
+        instance_role: Use the credentials of the machine's or container's role.
+    """
+
+    endpoint: Annotated[
+        Annotated[str, Meta(pattern=r"^https?://[^/@\s]+(/[^@\s]*)?$")] | None,
+        Meta(description="a URL such as https://minio.example.com:9000, without a user in it"),
+    ] = None
+    region: Annotated[
+        Annotated[str, Meta(pattern=r"^[a-z0-9-]{1,40}$")] | None,
+        Meta(description="a region such as 'us-east-1'"),
+    ] = None
+    profile: Annotated[
+        Annotated[str, Meta(min_length=1)] | None, Meta(description="a profile's name")
+    ] = None
+    addressing: Annotated[
+        Literal["auto", "path", "virtual"], Meta(description="auto, path or virtual")
+    ] = "auto"
+    anonymous: Annotated[bool, Meta(description="true or false")] = False
+    instance_role: Annotated[bool, Meta(description="true or false")] = False
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -162,6 +196,7 @@ class Settings(msgspec.Struct, frozen=True):
     stores: StoreSettings = StoreSettings()
     cache: CacheSettings = CacheSettings()
     fetch: FetchSettings = FetchSettings()
+    s3: S3Settings = S3Settings()
 
 
 _TABLES: Mapping[str, type[msgspec.Struct]] = {
@@ -169,6 +204,7 @@ _TABLES: Mapping[str, type[msgspec.Struct]] = {
     "stores": StoreSettings,
     "cache": CacheSettings,
     "fetch": FetchSettings,
+    "s3": S3Settings,
 }
 
 Layer = Mapping[str, Mapping[str, object]]

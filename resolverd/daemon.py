@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 from anyio.abc import TaskGroup
+from msgspec.structs import asdict
 from resolverd_client import protocol
 
 from resolverd import __version__
@@ -217,6 +218,7 @@ class Daemon:
         from resolverd.checkpoints.limits import Limits as DownloadLimits  # noqa: PLC0415 -- later
         from resolverd.checkpoints.policy import Policy  # noqa: PLC0415
         from resolverd.checkpoints.service import Checkpoints  # noqa: PLC0415
+        from resolverd.checkpoints.sources.s3.settings import S3Settings  # noqa: PLC0415
 
         fetch = self._settings.fetch
         limits = DownloadLimits(
@@ -227,7 +229,11 @@ class Daemon:
             max_bytes=self._settings.cache.max_bytes,
             min_free_bytes=self._settings.cache.min_free_bytes,
         )
-        policy = Policy(fetch.schemes, self._roots(self._settings, self._stores))
+        policy = Policy(
+            fetch.schemes,
+            self._roots(self._settings, self._stores),
+            S3Settings(**asdict(self._settings.s3)),
+        )
         return Checkpoints(self._cache, limits, policy, is_network=_is_network)
 
     async def _watch(self) -> None:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from resolverd.checkpoints.faults import Denied
+from resolverd.checkpoints.sources.s3.settings import S3Settings
 
 _METADATA_NAMES = frozenset({"metadata", "metadata.google.internal", "instance-data"})
 _METADATA = frozenset(
@@ -28,10 +29,12 @@ class Policy:
     Attributes:
         schemes: Schemes that may be fetched from.
         file_roots: Folders that local files may lie in, links resolved; None: anywhere.
+        s3: How S3 is reached.
     """
 
-    schemes: tuple[str, ...] = ("http", "https", "file")
+    schemes: tuple[str, ...] = ("http", "https", "file", "s3")
     file_roots: tuple[str, ...] | None = ()
+    s3: S3Settings = field(default_factory=S3Settings)
 
 
 def check_scheme(policy: Policy, scheme: str, uri: str) -> None:

@@ -194,6 +194,5 @@ class Checkpoints:
 def _with_real_roots(rules: Policy) -> Policy:
     if rules.file_roots is None:
         return rules
-    return Policy(
-        rules.schemes, policy.resolved(os.path.realpath(root) for root in rules.file_roots)
-    )
+    roots = policy.resolved(os.path.realpath(root) for root in rules.file_roots)
+    return replace(rules, file_roots=roots)

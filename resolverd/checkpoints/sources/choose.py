@@ -9,7 +9,9 @@ from resolverd.checkpoints.limits import Limits
 from resolverd.checkpoints.policy import Policy, check_scheme
 from resolverd.checkpoints.sources.base import Source
 from resolverd.checkpoints.sources.file import FileSource
+from resolverd.checkpoints.sources.http.connections import Connections
 from resolverd.checkpoints.sources.http.source import HttpSource
+from resolverd.checkpoints.sources.s3.source import S3Source
 from resolverd.checkpoints.sources.shards import ShardedSource
 from resolverd.checkpoints.target import Wanted
 
@@ -30,5 +32,7 @@ def source_of(wanted: Wanted, limits: Limits, policy: Policy) -> Source:
         }
         return ShardedSource(shards, wanted.shown)
     if wanted.scheme in {"http", "https"}:
-        return HttpSource(wanted.normal, limits, policy)
+        return HttpSource(wanted.normal, limits, Connections(wanted.shown, limits, policy))
+    if wanted.scheme == "s3":
+        return S3Source(wanted, limits, policy)
     raise Denied(f"{wanted.shown}: scheme {wanted.scheme!r} is not supported.")

@@ -7,7 +7,7 @@ refused: offsets and digests speak of the file, not of some packing of it.
 from __future__ import annotations
 
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from urllib.parse import urljoin, urlsplit
 
 import urllib3
@@ -54,6 +54,10 @@ class _HttpsPool(HTTPSConnectionPool):
     ConnectionCls = _Https
 
 
+Sign = Callable[[str, str, Mapping[str, str]], Mapping[str, str]]
+"""Gives the headers to send: of a method, a URL and the headers at hand."""
+
+
 class Connections:
     """All connections of one download.
 
@@ -61,15 +65,20 @@ class Connections:
         name: What to call the URI that is being fetched.
         limits: Timeouts, redirects and connections at a time.
         rules: What may be connected to.
+        sign: Adds who asks to a request's headers. A signature is of one host alone, so that
+            redirects are not followed but given to the caller.
     """
 
-    def __init__(self, name: str, limits: Limits, rules: Policy) -> None:
-        self._name = name
+    def __init__(self, name: str, limits: Limits, rules: Policy, sign: Sign | None = None) -> None:
+        self.name = name
         self._limits = limits
         self._policy = rules
+        self._sign = sign
         self._pools: dict[str | None, urllib3.PoolManager] = {}
 
-    def get(self, url: str, headers: Mapping[str, str]) -> tuple[BaseHTTPResponse, str]:
+    def get(
+        self, url: str, headers: Mapping[str, str], method: str = "GET"
+    ) -> tuple[BaseHTTPResponse, str]:
         """Follow redirects to an answer.
 
         Returns:
@@ -80,30 +89,31 @@ class Connections:
         """
         for _ in range(self._limits.redirects + 1):
             policy.check_url(self._policy, url, shown(url))
-            response = self._send(url, headers)
+            response = self._send(method, url, headers)
             target = response.headers.get("Location")
-            if response.status not in _REDIRECTS or target is None:
+            if response.status not in _REDIRECTS or target is None or self._sign is not None:
                 return response, url
             response.close()
             target = urljoin(url, target)
             if url.startswith("https:") and not target.startswith("https:"):
-                raise SourceError(
-                    f"{self._name}: redirects from https to {shown(target)}: refused."
-                )
+                raise SourceError(f"{self.name}: redirects from https to {shown(target)}: refused.")
             url = target
-        raise SourceError(f"{self._name}: more than {self._limits.redirects} redirects.")
+        raise SourceError(f"{self.name}: more than {self._limits.redirects} redirects.")
 
     def close(self) -> None:
         """Close those that are idle."""
         for pool in self._pools.values():
             pool.clear()
 
-    def _send(self, url: str, headers: Mapping[str, str]) -> BaseHTTPResponse:
+    def _send(self, method: str, url: str, headers: Mapping[str, str]) -> BaseHTTPResponse:
+        headers = {"User-Agent": _AGENT, "Accept-Encoding": "identity", **headers}
+        if self._sign is not None:
+            headers = self._sign(method, url, headers)
         try:
             return self._pool(url).request(
-                "GET",
+                method,
                 url,
-                headers={"User-Agent": _AGENT, "Accept-Encoding": "identity", **headers},
+                headers=headers,
                 redirect=False,
                 retries=False,
                 preload_content=False,
@@ -130,7 +140,7 @@ class Connections:
             return urllib3.ProxyManager(proxy, maxsize=size)
         except (HTTPError, ValueError) as error:
             raise SourceError(
-                f"{self._name}: the proxy {shown(proxy)} can't be used: {error}."
+                f"{self.name}: the proxy {shown(proxy)} can't be used: {error}."
             ) from None
 
 

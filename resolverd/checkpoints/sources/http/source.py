@@ -16,33 +16,39 @@ from resolverd.checkpoints import digest
 from resolverd.checkpoints.digest import Digest
 from resolverd.checkpoints.faults import Changed, RangesIgnored
 from resolverd.checkpoints.limits import Limits
-from resolverd.checkpoints.policy import Policy
 from resolverd.checkpoints.sources.base import Listing, RemoteFile
 from resolverd.checkpoints.sources.http.connections import Connections
-from resolverd.checkpoints.sources.http.errors import refuse_status
-from resolverd.checkpoints.sources.http.headers import Answer, conditions, described, validator
+from resolverd.checkpoints.sources.http.dialect import PLAIN, Dialect
+from resolverd.checkpoints.sources.http.headers import Answer, conditions, validator
 from resolverd.checkpoints.sources.http.transfer import HttpTransfer
-from resolverd.checkpoints.target import shown
 from resolverd.errors import SourceError
 
 _SUMS_MOST = 1 << 16
 
 
 class HttpSource:
-    """One URL, for one download. ``open`` may be called by several threads."""
+    """One URL, for one download. ``open`` may be called by several threads.
 
-    def __init__(self, url: str, limits: Limits, rules: Policy) -> None:
+    Args:
+        url: Which.
+        limits: Bounds of the download.
+        means: What brings answers; closed with the source.
+        how: How the server is asked, and understood.
+    """
+
+    def __init__(self, url: str, limits: Limits, means: Connections, how: Dialect = PLAIN) -> None:
         self._url = url
-        self._shown = shown(url)
+        self._shown = means.name
         self._part_bytes = limits.part_bytes
-        self._connections = Connections(self._shown, limits, rules)
+        self._connections = means
+        self._dialect = how
         self._first: HttpTransfer | None = None
         self._lock = threading.Lock()
 
     def resolve(self, known: str | None = None, at: int = 0) -> Listing | None:
         """Request the part at ``at``, and keep its body for the ``open`` that wants it."""
         _refuse_gated(self._url, self._shown)
-        unless = conditions(known)
+        unless = {**self._dialect.headers, **conditions(known)}
         end = at - at % self._part_bytes + self._part_bytes
         wish = {"Range": f"bytes={at}-{end - 1}", **unless}
         response, url = self._connections.get(self._url, wish)
@@ -63,11 +69,14 @@ class HttpSource:
         """Request a range of the version that was listed."""
         if (first := self._kept(file, start, end)) is not None:
             return first
-        wish = _wish(file, start, end)
+        wish = self._wish(file, start, end)
         response, url = self._connections.get(self._url, wish)
         if response.status == 416:
             response.close()
             raise Changed(f"{self._shown}: is shorter now than it was.")
+        if response.status == 412:
+            response.close()
+            raise Changed(f"{self._shown}: changed at the origin.")
         answer = self._accepted(response, url)
         now = answer.file
         # An answer to If-Range need not repeat the date; that it is partial says enough.
@@ -117,19 +126,21 @@ class HttpSource:
     def _accepted(self, response: BaseHTTPResponse, url: str) -> Answer:
         """What an answer says; one that brings nothing of use is closed, and raised."""
         try:
-            refuse_status(response, self._shown)
-            return described(response, url, self._shown)
+            self._dialect.refuse(response, self._shown)
+            return self._dialect.describe(response, url, self._shown)
         except SourceError:
             response.close()
             raise
 
-
-def _wish(file: RemoteFile, start: int, end: int | None) -> dict[str, str]:
-    """The headers that ask for a part of the version that was listed; for all of it, none."""
-    if not start and end is None:
-        return {}
-    reach = {"Range": f"bytes={start}-{'' if end is None else end - 1}"}
-    return reach if file.stamp is None else {"If-Range": validator(file.stamp), **reach}
+    def _wish(self, file: RemoteFile, start: int, end: int | None) -> dict[str, str]:
+        """The headers that ask for a part of the version that was listed, or for all of it."""
+        wish, pin = dict(self._dialect.headers), self._dialect.pin
+        whole = not start and end is None
+        if not whole:
+            wish["Range"] = f"bytes={start}-{'' if end is None else end - 1}"
+        if file.stamp is not None and not (whole and pin == "If-Range"):
+            wish[pin] = validator(file.stamp)
+        return wish
 
 
 def _refuse_gated(url: str, name: str) -> None:
