@@ -70,5 +70,5 @@ def back_off(error: Transient, failures: int, limits: Limits, job: Job) -> None:
                 f"{error} It asks to come back in {error.retry_after:.0f} s."
             ) from error
         raise SourceError(f"{error} Given up after {failures} attempts.") from error
-    job.enter("retrying")
+    job.stumble(str(error))
     job.wait(pause)

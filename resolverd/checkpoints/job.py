@@ -14,7 +14,7 @@ from typing import Literal
 from resolverd.checkpoints.faults import Cancelled
 
 Step = Literal["connecting", "fetching", "retrying", "verifying", "unpacking", "publishing"]
-Tell = Callable[[Step, int, "int | None", float], None]
+Tell = Callable[[Step, int, "int | None", float, "str | None"], None]
 
 _TELL_EVERY = 0.1
 _RATE_OVER = 3.0
@@ -32,6 +32,7 @@ class Job:
         self._step: Step = "connecting"
         self._done = 0
         self._total: int | None = None
+        self._fault: str | None = None
         self._told = -1.0
         self._marks: list[tuple[float, int]] = []
 
@@ -78,6 +79,13 @@ class Job:
             self._told = -1.0
             self.tell()
 
+    def stumble(self, fault: str) -> None:
+        """Tell at once what went wrong, and that it is tried again."""
+        with self._lock:
+            self._step, self._fault = "retrying", fault
+        self._told = -1.0
+        self.tell()
+
     def expect(self, done: int, total: int | None) -> None:
         """Set how much there is, and how much of it is there already."""
         with self._lock:
@@ -100,6 +108,7 @@ class Job:
             self._marks.append((now, self._done))
             while now - self._marks[0][0] > _RATE_OVER:
                 self._marks.pop(0)
-            (began, first), seen = self._marks[0], (self._step, self._done, self._total)
-        rate = (seen[1] - first) / (now - began) if now > began else 0.0
-        self._tell(*seen, rate)
+            (began, first), fault = self._marks[0], self._fault
+            step, done, total = self._step, self._done, self._total
+        rate = (done - first) / (now - began) if now > began else 0.0
+        self._tell(step, done, total, rate, fault)

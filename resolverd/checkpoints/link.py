@@ -21,7 +21,7 @@ from typing import Any
 import anyio
 import anyio.abc
 
-from resolverd.checkpoints import faults, wire
+from resolverd.checkpoints import faults, messages, wire
 from resolverd.errors import CacheError
 
 logger = logging.getLogger("resolverd.checkpoints")
@@ -125,6 +125,7 @@ class Link:
                 return call.result
             if call.event == "failed":
                 raise faults.of_name(call.result["fault"], call.result["message"])
+            progress(messages.progress("retrying", 0, None, 0.0, "the fetching process ended."))
         if self._closed:
             raise CacheError("resolverd is stopping: ask again once it runs.")
         why = f" ({self._reason})" if self._reason else ""

@@ -87,11 +87,14 @@ def answered(wanted: Wanted, result: Mapping[str, Any]) -> Published:
     )
 
 
-def progress(step: str, done: int, total: int | None, rate: float) -> dict[str, Any]:
-    """How far the worker is."""
-    return {"step": step, "done": done, "total": total, "rate": rate}
+def progress(
+    step: str, done: int, total: int | None, rate: float, fault: str | None
+) -> dict[str, Any]:
+    """How far the worker is, and what went wrong last."""
+    return {"step": step, "done": done, "total": total, "rate": rate, "fault": fault}
 
 
 def progressed(uri: str, event: Mapping[str, Any]) -> Progress:
     """Read :func:`progress`."""
-    return Progress(uri, event["done"], event["total"], event["rate"], event["step"])
+    seen = (event[key] for key in ("done", "total", "rate", "step", "fault"))
+    return Progress(uri, *seen)

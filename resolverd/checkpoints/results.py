@@ -46,6 +46,7 @@ class Progress:
         rate: Bytes a second, over the last seconds.
         state: ``waiting``, ``connecting``, ``fetching``, ``retrying``, ``verifying``,
             ``unpacking`` or ``publishing``.
+        fault: What went wrong last and was tried again; None when nothing did.
     """
 
     uri: str
@@ -53,6 +54,7 @@ class Progress:
     total: int | None
     rate: float
     state: str
+    fault: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,9 +60,7 @@ class Worker:
             if job := self._jobs.get(number):
                 threading.Thread(target=job.stop, daemon=True).start()
         else:
-            job = Job(
-                lambda step, done, total, rate: self._progress(number, step, done, total, rate)
-            )
+            job = Job(lambda *seen: self._send(number, "progress", messages.progress(*seen)))
             self._jobs[number] = job
             work = {"fetch": self._fetch, "examine": self._examine, "verify": self._verify}[verb]
             threading.Thread(
@@ -152,9 +150,6 @@ class Worker:
     def _verify(self, engine: Engine, job: Job, params: dict[str, Any]) -> dict[str, Any]:
         manifest, found = engine.verify(params["key"], job)
         return {"uri": manifest.uri if manifest else "", "faults": found}
-
-    def _progress(self, number: int, step: str, done: int, total: int | None, rate: float) -> None:
-        self._send(number, "progress", messages.progress(step, done, total, rate))
 
     def _send(self, number: int, event: str, params: dict[str, Any]) -> None:
         with self._sending, contextlib.suppress(OSError):  # the daemon is gone: run() ends us

@@ -77,11 +77,11 @@ def _problems(problems: list[dict[str, Any]], count: int) -> None:
 def _downloads(checkpoints: dict[str, Any]) -> None:
     rows = [
         (d["uri"], d["state"], f"{output.size(d['done'])} of {output.size(d['total'])}",
-         f"{output.size(d['rate'])}/s")
+         f"{output.size(d['rate'])}/s", d["fault"] or "")
         for d in checkpoints["downloads"]
     ]  # fmt: skip
     if rows:
-        output.table(("download", "state", "bytes", "rate"), rows)
+        output.table(("download", "state", "bytes", "rate", "last fault"), rows)
 
 
 def _prefetched(prefetch: dict[str, Any] | None) -> None:

@@ -293,6 +293,36 @@ async def test_status_shows_downloads_and_objects(origin: Origin, tmp_path: Path
     assert download["requesters"] == 1
 
 
+async def test_whoever_waits_and_status_are_told_why_it_takes_long(
+    origin: Origin, tmp_path: Path
+) -> None:
+    told: list[Progress] = []
+    origin.put("/a", BIG, statuses=[(503, {})] * 1000)
+    wanted = Wanted("model", origin.url("/a"))
+    async with running(tmp_path, attempts=1000) as service:
+        asked = asyncio.ensure_future(service.ensure(wanted, progress=told.append))
+        await until(lambda: told and told[-1].fault)
+        (download,) = service.status()["downloads"]
+        asked.cancel()
+    assert "503" in download["fault"]
+    assert {event.state for event in told if event.fault} <= {"retrying", "connecting"}
+
+
+async def test_who_waits_is_told_that_the_worker_ended(origin: Origin, tmp_path: Path) -> None:
+    told: list[Progress] = []
+    gate = threading.Event()
+    resource = origin.put("/a", BIG, gate=gate)
+    async with running(tmp_path) as service:
+        wanted = Wanted("model", origin.url("/a"))
+        asked = asyncio.ensure_future(service.ensure(wanted, progress=told.append))
+        await until(lambda: resource.requests)
+        os.kill(service.status()["worker"]["pid"], signal.SIGKILL)
+        await until(lambda: any(event.fault for event in told))
+        gate.set()
+        assert content(await asked) == BIG
+    assert "the fetching process ended." in {event.fault for event in told}
+
+
 # -- leases
 
 

@@ -215,6 +215,27 @@ def test_a_wait_that_is_too_long_ends_in_time_and_says_so(node: Daemon, origin: 
     assert node.client().path("m").read_bytes() == DATA
 
 
+def test_a_wait_that_is_too_long_tells_the_last_fault_as_status_does(
+    node: Daemon, origin: Origin
+) -> None:
+    url = offer(origin, "/m.bin", DATA)
+    origin.resources["/m.bin"].faults = Faults(statuses=[(503, {"Retry-After": "100"})] * 9)
+    put(node, "m", checkpoint=url)
+    told: list[str] = []
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(
+            node.client().prefetch, ["m"], progress=lambda event: told.append(event["fault"])
+        )
+        eventually(lambda: any(told))
+        with pytest.raises(FetchError, match=r"not ready within 0.1 s; last fault: .*m\.bin.* 503"):
+            node.client().path("m", timeout=0.1)
+        assert "answered 503" in node.ctl("status").stdout
+        origin.resources["/m.bin"].faults.statuses = []
+        node.kill()  # nobody waits for the pause to end
+        with pytest.raises(ConnectionError):
+            waiting.result(60)
+
+
 def test_another_daemons_file_is_not_taken_for_this_namespaces(
     node: Daemon, origin: Origin, tmp_path: Path
 ) -> None:
