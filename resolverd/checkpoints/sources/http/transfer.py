@@ -1,7 +1,13 @@
-"""The body of one answer, read as it comes."""
+"""The body of one answer, read as it comes.
+
+urllib3 makes the connection and reads the head. A plain body it would copy for each layer,
+so that one is read from the connection's own file, straight into the caller's buffer. A chunked
+body is urllib3's to take apart.
+"""
 
 from __future__ import annotations
 
+from http.client import HTTPResponse as PlainResponse
 from types import TracebackType
 
 from typing_extensions import Self
@@ -19,6 +25,7 @@ class HttpTransfer:
 
     def __init__(self, response: BaseHTTPResponse, name: str, start: int, end: int | None) -> None:
         self._response = response
+        self._plain = _plain(response)
         self._shown = name
         self._at = start
         self._limit = end
@@ -34,23 +41,27 @@ class HttpTransfer:
 
     def readinto(self, buffer: memoryview) -> int:
         """Read what has arrived, or wait for some."""
-        room = min(len(buffer), _READ_MOST)
-        if self._limit is not None:
-            room = min(room, self._limit - self._at)
+        room = len(buffer) if self._limit is None else min(len(buffer), self._limit - self._at)
         if room == 0:
             return 0
         try:
-            data = self._response.read1(room, decode_content=False)
+            count = self._read(buffer[:room])
         except (HTTPError, OSError, ValueError) as error:
             if self.end is None or not isinstance(error.__cause__, IncompleteRead):
                 raise explained(self._shown, error) from error
-            data = b""
-        if not data and self.end is not None:
+            count = 0
+        if count == 0 and self.end is not None:
             raise Transient(
                 f"{self._shown}: the connection ended after {self._at} of {self.end} bytes."
             )
+        self._at += count
+        return count
+
+    def _read(self, buffer: memoryview) -> int:
+        if self._plain is not None:
+            return self._plain.fp.readinto1(buffer)
+        data = self._response.read1(min(len(buffer), _READ_MOST), decode_content=False)
         buffer[: len(data)] = data
-        self._at += len(data)
         return len(data)
 
     def copy_to(self, target: int, most: int) -> int:
@@ -66,11 +77,14 @@ class HttpTransfer:
 
     def close(self) -> None:
         """Give the connection back when the body was read, else close it."""
-        if self._at == self.end:
-            self._response.drain_conn()
+        if self._at != self.end:
+            self._response.close()
+        elif self._plain is not None:
+            self._plain.close()  # lets go of the body; the connection can bring another one
             self._response.release_conn()
         else:
-            self._response.close()
+            self._response.drain_conn()
+            self._response.release_conn()
 
     def __enter__(self) -> Self:
         return self
@@ -82,3 +96,10 @@ class HttpTransfer:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _plain(response: BaseHTTPResponse) -> PlainResponse | None:
+    """The standard library's side of an answer whose body is the file's bytes and nothing else."""
+    found = getattr(response, "_original_response", None)
+    is_plain = isinstance(found, PlainResponse) and not found.chunked and not found.isclosed()
+    return found if is_plain else None
