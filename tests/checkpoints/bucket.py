@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import logging
+import socket
 import threading
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -84,3 +88,65 @@ def s3_running() -> Iterator[S3Server]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+@contextmanager
+def signatures_checked(server: S3Server) -> Iterator[tuple[str, str]]:
+    """Have the server refuse what nobody it knows has signed; gives a reader's key and secret."""
+    from moto.core.authorization import enable_iam_authentication  # noqa: PLC0415 -- slow
+
+    iam = boto3.client(
+        "iam",
+        endpoint_url=server.endpoint,
+        aws_access_key_id=KEY,
+        aws_secret_access_key=SECRET,
+        region_name="us-east-1",
+    )
+    user = f"reader-{uuid.uuid4()}"
+    iam.create_user(UserName=user)
+    made = iam.create_access_key(UserName=user)["AccessKey"]
+    may = {"Effect": "Allow", "Action": ["s3:GetObject", "s3:ListBucket"], "Resource": "*"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [may]})
+    iam.put_user_policy(UserName=user, PolicyName="reading", PolicyDocument=document)
+    with enable_iam_authentication():
+        yield made["AccessKeyId"], made["SecretAccessKey"]
+
+
+class Relay:
+    """Stands before a server, and cuts connections: after so many bytes each, while there are."""
+
+    def __init__(self, port: int) -> None:
+        self.cuts: list[int] = []
+        self.sent = 0
+        self._target = port
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+
+    def __enter__(self) -> Relay:
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listener.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            server = socket.create_connection(("127.0.0.1", self._target))
+            most = self.cuts.pop(0) if self.cuts else 1 << 40
+            for source, target, allowed in ((client, server, 1 << 40), (server, client, most)):
+                threading.Thread(
+                    target=self._carry, args=(source, target, allowed), daemon=True
+                ).start()
+
+    def _carry(self, source: socket.socket, target: socket.socket, allowed: int) -> None:
+        with source, target, contextlib.suppress(OSError):
+            while allowed and (data := source.recv(min(1 << 16, allowed))):
+                target.sendall(data)
+                allowed -= len(data)
+                self.sent += len(data)
+            for end in (source, target):
+                end.shutdown(socket.SHUT_RDWR)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from resolverd.checkpoints.policy import Policy
 from resolverd.checkpoints.room import Room
 from resolverd.checkpoints.service import Checkpoints
 from resolverd.checkpoints.target import Wanted
+from tests.checkpoints.bucket import Bucket, S3Server, s3_running
 from tests.checkpoints.origin import Origin
 
 PART = 1 << 18
@@ -40,6 +42,17 @@ QUICK: dict[str, object] = {
 def origin() -> Iterator[Origin]:
     with Origin() as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[S3Server]:
+    with s3_running() as server:
+        yield server
+
+
+@pytest.fixture
+def bucket(s3_server: S3Server) -> Bucket:
+    return s3_server.bucket(f"b-{uuid.uuid4()}")
 
 
 def limits(**changes: object) -> Limits:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -14,8 +15,10 @@ from resolverd.checkpoints.faults import Changed
 from resolverd.checkpoints.policy import Policy
 from resolverd.checkpoints.sources.base import RemoteFile, Source, Transfer
 from resolverd.checkpoints.sources.choose import source_of
+from resolverd.checkpoints.sources.s3.settings import S3Settings
 from resolverd.checkpoints.target import Wanted
 from resolverd.errors import SourceError
+from tests.checkpoints.bucket import Bucket
 from tests.checkpoints.conftest import limits
 from tests.checkpoints.origin import Origin
 
@@ -23,9 +26,15 @@ DATA = bytes(range(256)) * 64
 
 
 class World(Protocol):
-    """An origin that a test can write to."""
+    """An origin that a test can write to.
+
+    Attributes:
+        uri: Of the file ``a.bin``.
+        policy: What lets it be read.
+    """
 
     uri: str
+    policy: Policy
 
     def write(self, data: bytes) -> None: ...
     def remove(self) -> None: ...
@@ -33,6 +42,8 @@ class World(Protocol):
 
 
 class FileWorld:
+    policy = Policy(file_roots=None)
+
     def __init__(self, folder: Path) -> None:
         self.path = folder / "a.bin"
         self.uri = str(self.path)
@@ -50,6 +61,8 @@ class FileWorld:
 
 
 class HttpWorld:
+    policy = Policy()
+
     def __init__(self, origin: Origin) -> None:
         self.origin = origin
         self.uri = origin.url("/a.bin")
@@ -64,22 +77,50 @@ class HttpWorld:
         self.origin.put("/a.bin.sha256", text.encode())
 
 
-@pytest.fixture(params=["file", "http"])
-def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
-    if request.param == "file":
-        found: World = FileWorld(tmp_path)
+class S3World:
+    def __init__(self, bucket: Bucket) -> None:
+        self.bucket = bucket
+        self.uri = bucket.uri("folder/a.bin")
+        self.policy = Policy(s3=S3Settings(endpoint=bucket.endpoint, anonymous=True))
+
+    def write(self, data: bytes) -> None:
+        self.bucket.put("folder/a.bin", data)
+
+    def remove(self) -> None:
+        self.bucket.remove("folder/a.bin")
+
+    def beside(self, text: str) -> None:
+        self.bucket.put("folder/a.bin.sha256", text.encode())
+
+
+@contextmanager
+def file_world(request: pytest.FixtureRequest) -> Iterator[World]:
+    yield FileWorld(request.getfixturevalue("tmp_path"))
+
+
+@contextmanager
+def http_world(request: pytest.FixtureRequest) -> Iterator[World]:
+    yield HttpWorld(request.getfixturevalue("origin"))
+
+
+@contextmanager
+def s3_world(request: pytest.FixtureRequest) -> Iterator[World]:
+    yield S3World(request.getfixturevalue("bucket"))
+
+
+WORLDS = {"file": file_world, "http": http_world, "s3": s3_world}
+
+
+@pytest.fixture(params=WORLDS)
+def world(request: pytest.FixtureRequest) -> Iterator[World]:
+    with WORLDS[request.param](request) as found:
         found.write(DATA)
         yield found
-    else:
-        with Origin() as origin:
-            found = HttpWorld(origin)
-            found.write(DATA)
-            yield found
 
 
 @pytest.fixture
 def source(world: World) -> Iterator[Source]:
-    made = source_of(Wanted("model", world.uri), limits(), Policy(file_roots=None))
+    made = source_of(Wanted("model", world.uri), limits(), world.policy)
     yield made
     made.close()
 
@@ -141,6 +182,40 @@ def test_a_part_of_another_version_is_never_given(source: Source, world: World) 
     world.write(DATA[::-1])
     with pytest.raises(Changed):
         rest(source.open(file, 5000, 6000))
+
+
+def test_a_whole_file_of_another_version_is_never_given(source: Source, world: World) -> None:
+    file = only(source)
+    source.close()  # the answer to resolve() was that version's
+    world.write(DATA[::-1])
+    with pytest.raises(Changed):
+        rest(source.open(file, 0, None))
+
+
+def test_a_file_that_went_away_is_never_taken_for_the_same(source: Source, world: World) -> None:
+    file = only(source)
+    source.close()
+    world.remove()
+    with pytest.raises(SourceError):
+        rest(source.open(file, 0, None))
+
+
+def test_it_can_be_asked_again_after_it_was_closed(source: Source) -> None:
+    source.resolve()
+    source.close()
+    assert rest(source.open(only(source), 0, None)) == DATA
+
+
+def test_an_abort_ends_a_transfer(source: Source) -> None:
+    with source.open(only(source), 0, None) as transfer:
+        buffer = memoryview(bytearray(10))
+        assert transfer.readinto(buffer)
+        transfer.abort()
+
+
+def test_what_the_origin_says_of_the_bytes_is_true(source: Source) -> None:
+    for said in only(source).digests:
+        assert hashlib.new(said.algorithm, DATA).hexdigest() == said.hex
 
 
 def test_an_empty_file_is_a_file(source: Source, world: World) -> None:

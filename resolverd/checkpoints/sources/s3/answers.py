@@ -37,7 +37,8 @@ class Page:
 def digests(headers: Mapping[str, str]) -> tuple[Digest, ...]:
     """What an object's headers say that all of it hashes to, strongest first.
 
-    A checksum of type COMPOSITE is one of the parts' checksums. An ETag is the MD5 of an object
+    A checksum of type COMPOSITE, the usual one of an object that came in parts, is one of the
+    parts' checksums. An ETag is the MD5 of an object
     that came in one part, unless a key of the bucket's owner or of the client encrypts it.
 
     Args:
@@ -52,7 +53,8 @@ def digests(headers: Mapping[str, str]) -> tuple[Digest, ...]:
 
 
 def _checksums(headers: Mapping[str, str]) -> Iterator[Digest]:
-    if headers.get("x-amz-checksum-type", "").upper() == "COMPOSITE":
+    parted = "-" in headers.get("etag", "")
+    if headers.get("x-amz-checksum-type", "COMPOSITE" if parted else "") == "COMPOSITE":
         return
     for algorithm, length in _BYTES.items():
         try:

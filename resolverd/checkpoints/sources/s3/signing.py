@@ -86,7 +86,7 @@ def _summary(method: str, url: str, headers: Mapping[str, str]) -> tuple[str, st
     chosen["host"] = _host(url)
     names = ";".join(sorted(chosen))
     lines = [f"{name}:{chosen[name]}" for name in sorted(chosen)]
-    query = "&".join(sorted(parts.query.split("&")))
+    query = "&".join(sorted(parts.query.split("&"), key=lambda pair: pair.partition("=")))
     return names, "\n".join((method, parts.path or "/", query, *lines, "", names, _EMPTY))
 
 
