@@ -117,6 +117,8 @@ class CacheSettings(msgspec.Struct, frozen=True):
         max_bytes: What the cache may take in all, unfinished and quarantined files included; what
             was not used for longest gives way. Unset: as much as ``min_free_bytes`` allows.
         min_free_bytes: Room that a download must leave on the file system.
+        admin_group: Group whose members may pin and remove what is cached, beside root and the
+            daemon's own user.
     """
 
     dir: Annotated[Path | None, Meta(description="a path")] = None
@@ -126,6 +128,9 @@ class CacheSettings(msgspec.Struct, frozen=True):
     min_free_bytes: Annotated[
         Bytes, Meta(description="a number of bytes, or text such as '10 GiB'")
     ] = Bytes(1 << 30)
+    admin_group: Annotated[
+        Annotated[str, Meta(min_length=1)] | None, Meta(description="the name of a group")
+    ] = None
 
 
 class FetchSettings(msgspec.Struct, frozen=True):
@@ -248,6 +253,7 @@ def needs_restart(old: Settings, new: Settings) -> list[str]:
         Such as ``cache.dir``, in the order of the tables.
     """
     applied = {
+        "cache.admin_group",
         "cache.max_bytes",
         "cache.min_free_bytes",
         "daemon.log_level",

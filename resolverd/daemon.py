@@ -7,6 +7,7 @@ stores are scanned, the first generation is published, and only then is anybody 
 from __future__ import annotations
 
 import gc
+import grp
 import logging
 import os
 import signal
@@ -34,11 +35,14 @@ from resolverd.config import (
     load,
     needs_restart,
 )
-from resolverd.errors import ResolverdError
-from resolverd.fetching import Fetching
+from resolverd.errors import ConfigError, ResolverdError
+from resolverd.fetching import Fetching, place_of
+from resolverd.housekeeping import Housekeeping
 from resolverd.keeping import Keeper
+from resolverd.owners import Owners
 from resolverd.prewarming import Prewarming
 from resolverd.publisher import Publisher
+from resolverd.serving.cache_requests import Admins, CacheRequests
 from resolverd.serving.card_requests import CardRequests
 from resolverd.serving.checkpoint_requests import CheckpointRequests
 from resolverd.serving.limits import Limits
@@ -138,6 +142,7 @@ class Daemon:
             self._prewarmed, self._assets, self._fetching, max(1, settings.fetch.concurrency - 1)
         )
         self._checkpoints = CheckpointRequests(self._cards, self._fetching, self._prewarming.follow)
+        self._admins = admins(settings.cache.admin_group)
         self._server = Server(
             self._handlers(),
             version=__version__,
@@ -183,6 +188,7 @@ class Daemon:
         try:
             new = self._read()
             stores = self._chosen(new)
+            allowed = admins(new.cache.admin_group)
         except ResolverdError as error:
             log.error("the configuration stays as it was: %s", error)  # noqa: TRY400 -- no bug
             return
@@ -192,7 +198,7 @@ class Daemon:
         if left:
             log.warning("only a restart applies %s", ", ".join(left))
         logging.getLogger().setLevel(new.daemon.log_level.upper())
-        self._settings, self._stores = new, stores
+        self._settings, self._stores, self._admins = new, stores, allowed
         await self._fetching.bound(new.cache.max_bytes, new.cache.min_free_bytes)
         moved = self._cards.environment != new.stores.environment
         self._cards.environment = new.stores.environment
@@ -275,6 +281,7 @@ class Daemon:
 
     def _handlers(self) -> dict[str, Any]:
         cards, checkpoints = self._cards, self._checkpoints
+        cache = CacheRequests(self._housekeeping(), checkpoints.read, lambda: self._admins)
         status = StatusRequest(
             Sources(
                 catalogue=self._publisher,
@@ -299,13 +306,39 @@ class Daemon:
             "path": checkpoints.path,
             "lease": checkpoints.lease,
             "verify": checkpoints.verify,
+            "cache_list": cache.everything,
+            "cache_pin": cache.pin,
+            "cache_unpin": cache.unpin,
+            "cache_remove": cache.remove,
+            "cache_collect": cache.collect,
             "status": status.status,
         }
+
+    def _housekeeping(self) -> Housekeeping:
+        owners = Owners(lambda: self._publisher.state.snapshot, self._assets, place_of)
+        return Housekeeping(self._fetching.holdings, owners, self._fetching.shown)
 
     def _warnings(self) -> list[str]:
         problem = self._watching.problem
         found = [f"{problem.reason} {problem.remedy}"] if problem else []
         return found + self._keeper.warnings
+
+
+def admins(group: str | None) -> Admins:
+    """Tell who may change the cache.
+
+    Raises:
+        ConfigError: There is no such group.
+    """
+    own = frozenset({0, os.geteuid()})
+    if group is None:
+        return Admins(own)
+    try:
+        return Admins(own, grp.getgrnam(group).gr_gid, group)
+    except KeyError:
+        raise ConfigError(
+            f"cache.admin_group: there is no group {group!r} on this node: make it, or name another"
+        ) from None
 
 
 def _is_users(path: str, environ: Mapping[str, str]) -> bool:

@@ -21,6 +21,7 @@ from resolverd.serving.checkpoint_requests import Ready
 from resolverd.serving.targets import Asset
 
 if TYPE_CHECKING:
+    from resolverd.checkpoints.holdings import Holdings
     from resolverd.checkpoints.service import Checkpoints, Progress, Published
 
 log = logging.getLogger(__name__)
@@ -67,27 +68,27 @@ class Fetching:
             if progress is not None:
                 progress(asdict(event))
 
-        with _translated():
+        with translated():
             return await (await self._ready()).ensure(
                 _wanted(asset), refresh=refresh, progress=tell
             )
 
     async def find(self, asset: Asset) -> Ready | None:
         """Give what is on disk, without fetching."""
-        with _translated():
+        with translated():
             engine = await self._ready()
             return await anyio.to_thread.run_sync(engine.find, _wanted(asset))
 
     async def lease(self, ready: Ready) -> int:
         """Open a descriptor that keeps the object from eviction while it is open."""
-        with _translated():
+        with translated():
             engine = await self._ready()
             return await anyio.to_thread.run_sync(engine.lease, cast("Published", ready))
 
     async def verify(self, assets: Sequence[Asset] | None) -> list[dict[str, object]]:
         """Hash again what is cached of the assets, or everything."""
         engine = await self._ready()
-        with _translated():
+        with translated():
             if assets is None:
                 return [asdict(verdict) for verdict in await engine.verify()]
             return [
@@ -104,7 +105,7 @@ class Fetching:
         """
         wanted = _wanted(asset)
         engine = await self._ready()
-        with _translated():
+        with translated():
             engine.check(wanted)
         if self._tasks is None or wanted.identity in self._background:
             return
@@ -125,6 +126,10 @@ class Fetching:
 
     def _status(self, engine: Checkpoints) -> dict[str, Any]:
         return {**engine.status(), "dir": self.cache_dir, "free_bytes": _room(self.cache_dir)}
+
+    async def holdings(self) -> Holdings:
+        """Give what the cache holds, once the engine is there."""
+        return (await self._ready()).holdings
 
     async def _ready(self) -> Checkpoints:
         await self._built.wait()
@@ -148,13 +153,19 @@ def _room(folder: str) -> int | None:
         return None
 
 
+def place_of(asset: Asset) -> str:
+    """Give an asset's place in the cache."""
+    with translated():
+        return _wanted(asset).asset
+
+
 def _wanted(asset: Asset) -> Wanted:
     shards = asset.shards if is_sharded(asset.uri) else 0
     return Wanted(asset.kind, asset.uri, asset.checksum, asset.localise, shards)
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def translated() -> Iterator[None]:
     """Give the engine's errors the codes of the wire."""
     try:
         yield

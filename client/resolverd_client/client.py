@@ -221,6 +221,67 @@ class Client:
         local.raise_failures(results)
         return results  # type: ignore[no-any-return]
 
+    def cache_list(self) -> List[dict[str, Any]]:
+        """Tell what takes room in the daemon's cache: one map for each object, by its key."""
+        result, _ = self._long("cache_list", [], None)
+        return result  # type: ignore[no-any-return]
+
+    def cache_pin(self, targets: Iterable[str | Mapping[str, object]]) -> List[dict[str, Any]]:
+        """Have checkpoints stay in the cache, whatever room is needed, until they are unpinned.
+
+        Args:
+            targets: Names, URIs, keys of objects, or target maps of the wire. A name or a URI need
+                not be in the cache yet, and also holds for versions that are fetched later.
+
+        Raises:
+            RequestError: This user may not change the cache (``denied``).
+        """
+        result, _ = self._long("cache_pin", [[_cached(each) for each in targets]], None)
+        return result  # type: ignore[no-any-return]
+
+    def cache_unpin(self, targets: Iterable[str | Mapping[str, object]]) -> List[dict[str, Any]]:
+        """Have checkpoints give way again where room is needed; tells which were pinned."""
+        result, _ = self._long("cache_unpin", [[_cached(each) for each in targets]], None)
+        return result  # type: ignore[no-any-return]
+
+    def cache_remove(
+        self, targets: Iterable[str | Mapping[str, object]], *, force: bool = False
+    ) -> List[dict[str, Any]]:
+        """Remove checkpoints from the cache: of a name or a URI every version, of a key that one.
+
+        Args:
+            targets: As for ``cache_pin``.
+            force: Whether to remove what is pinned. What is leased stays in any case.
+
+        Returns:
+            One map for each thing found, with ``removed`` and, where it stays, ``reason``.
+
+        Raises:
+            RequestError: This user may not change the cache (``denied``).
+        """
+        wanted = [_cached(each) for each in targets]
+        result, _ = self._long("cache_remove", [wanted, {"force": force}], None)
+        return result  # type: ignore[no-any-return]
+
+    def cache_collect(
+        self, to: int | None = None, *, dry_run: bool = False
+    ) -> List[dict[str, Any]]:
+        """Clean the cache up.
+
+        Args:
+            to: Bytes to come down to, the least recently used going first. None: remove what nobody
+                needs: quarantined files, superseded versions, downloads that nobody waits for.
+            dry_run: Whether only to tell what would go.
+
+        Returns:
+            One map for each thing that was removed.
+
+        Raises:
+            RequestError: This user may not change the cache (``denied``).
+        """
+        result, _ = self._long("cache_collect", [{"to": to, "dry_run": dry_run}], None)
+        return result  # type: ignore[no-any-return]
+
     def watch(self, glob: str | None = None) -> Iterator[dict[str, Any]]:
         """Watch cards change, from this call on.
 
@@ -287,6 +348,17 @@ def _target(what: str | Mapping[str, object], common: Mapping[str, object]) -> d
     if unknown:
         raise RequestError(f"unknown argument {', '.join(sorted(unknown))}")
     return {key: value for key, value in target.items() if value is not None}
+
+
+def _cached(what: str | Mapping[str, object]) -> dict[str, object]:
+    """Tell a key from a name or a URI: 24 hex digits, a dash, and 16 more."""
+    if isinstance(what, str):
+        asset, _, content = what.partition("-")
+        digits = asset + content
+        if (len(asset), len(content)) == (24, 16) and not digits.strip("0123456789abcdef"):
+            return {"key": what}
+        return {"uri": what} if "://" in what or what.startswith("/") else {"name": what}
+    return dict(what)
 
 
 def _a_name(name: str) -> str:

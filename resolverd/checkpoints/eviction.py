@@ -49,9 +49,18 @@ class Item:
     busy: bool = False
 
     @property
+    def held(self) -> str | None:
+        """Why it may not give way; None when it may."""
+        if self.leased:
+            return "a process holds a lease on it"
+        if self.busy:
+            return "it is being fetched, verified or published"
+        return "it is pinned" if self.pinned else None
+
+    @property
     def removable(self) -> bool:
         """Whether it may give way."""
-        return not (self.leased or self.pinned or self.busy)
+        return self.held is None
 
 
 def order(items: Iterable[Item]) -> tuple[Item, ...]:
@@ -78,6 +87,26 @@ def choose(items: Iterable[Item], short: int) -> tuple[Item, ...] | None:
         chosen.append(item)
         short -= item.size
     return tuple(chosen) if short <= 0 else None
+
+
+def collect(items: Sequence[Item], to: int | None, quota: int | None) -> tuple[Item, ...]:
+    """Choose what an operator's clean-up removes, in order.
+
+    Args:
+        items: All there is.
+        to: Bytes to come down to, by the order above. None: all that nobody needs (quarantined
+            files, superseded versions, downloads that nobody waits for), and what is over the
+            quota.
+        quota: ``cache.max_bytes``; None without one.
+    """
+    bound = quota if to is None else to
+    used, chosen = sum(item.size for item in items), []
+    for item in order(items):
+        needless = to is None and (item.kind != "object" or not item.current)
+        if needless or (bound is not None and used > bound):
+            chosen.append(item)
+            used -= item.size
+    return tuple(chosen)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 
 from resolverd.checkpoints import disk, eviction
 from resolverd.checkpoints.disk import Layout
@@ -98,6 +99,48 @@ class Room:
                     quota,
                 )
 
+    def remove(self, name: str, *, force: bool = False) -> list[tuple[Item, str]]:
+        """Remove what an operator names.
+
+        Args:
+            name: An object's key; or an asset, for all its versions and its unfinished download.
+            force: Also what is pinned; its pins stay, but for those of an object that is gone.
+
+        Returns:
+            What was found, each with the reason why it stays; an empty one once it is gone.
+        """
+        with self._lock:
+            found = [item for item in self._items() if _names(name, item)]
+            return [(item, self._removed(item, force=force)) for item in found]
+
+    def collect(self, to: int | None, *, dry_run: bool) -> list[Item]:
+        """Clean up; see :func:`resolverd.checkpoints.eviction.collect`.
+
+        Returns:
+            What was removed; with ``dry_run`` what would be.
+        """
+        with self._lock:
+            chosen = eviction.collect(self._items(), to, self.limits.max_bytes)
+            return [item for item in chosen if dry_run or self._evict(item)]
+
+    def pin(self, name: str, shown: str, now: float) -> None:
+        """Pin an asset or an object: once this returns, it does not give way."""
+        with self._lock:
+            disk.pin(self._layout, name, shown, now)
+
+    def unpin(self, name: str) -> bool:
+        """Remove a pin; tells whether there was one."""
+        with self._lock:
+            return disk.unpin(self._layout, name)
+
+    def _removed(self, item: Item, *, force: bool) -> str:
+        reason = replace(item, pinned=item.pinned and not force).held
+        if reason is None and not self._evict(item):
+            reason = replace(item, leased=True).held  # since a moment ago
+        if reason is None and force:
+            disk.unpin(self._layout, item.name)
+        return reason or ""
+
     def _make_room(self, asset: str, total: int) -> None:
         for _ in range(_ROUNDS):  # each evicts something, or is the last
             need = self._need(asset, total)
@@ -174,6 +217,10 @@ class Room:
         self._sizes = kept | {
             (item.kind, item.name): item.size for item in disk.inventory(self._layout, only=asset)
         }
+
+
+def _names(name: str, item: Item) -> bool:
+    return item.name == name or (item.asset == name and item.kind != "quarantine")
 
 
 def _is_of(key: tuple[str, str], asset: str) -> bool:

@@ -18,6 +18,7 @@ import anyio.to_thread
 
 from resolverd.checkpoints import digest, disk, leases, messages, policy
 from resolverd.checkpoints.disk import Layout
+from resolverd.checkpoints.holdings import Holdings
 from resolverd.checkpoints.limits import Limits
 from resolverd.checkpoints.link import Link
 from resolverd.checkpoints.lookup import Lookup
@@ -42,6 +43,9 @@ class Checkpoints:
         limits: Bounds of downloads.
         rules: What may be read.
         is_network: Tells whether a path lies on a network file system, so that it is copied.
+
+    Attributes:
+        holdings: What the cache holds, for operators.
     """
 
     def __init__(
@@ -57,6 +61,7 @@ class Checkpoints:
         self._policy = _with_real_roots(rules or Policy())
         self._lookup = Lookup(self._layout, self._policy, is_network)
         self._link = Link(messages.configuration(self._layout, limits, self._policy))
+        self.holdings = Holdings(self._layout, self._link)
         self._flights = Flights(self._fly)
         self._turns = Turns()
         self._room = anyio.CapacityLimiter(limits.concurrency)

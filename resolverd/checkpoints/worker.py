@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from resolverd.checkpoints import disk, faults, messages, wire
+from resolverd.checkpoints import disk, faults, housekeeping, messages, wire
 from resolverd.checkpoints.faults import Cancelled
 from resolverd.checkpoints.fetch import Engine
 from resolverd.checkpoints.in_place import examine
@@ -29,6 +29,8 @@ from resolverd.errors import CacheError, ResolverdError
 logger = logging.getLogger("resolverd.checkpoints.worker")
 
 _OWNER_WAIT = 2.0
+
+Work = Callable[[Engine, Job, dict[str, Any]], dict[str, Any]]
 
 
 class Worker:
@@ -44,6 +46,15 @@ class Worker:
         self._owned: int | None = None
         self._patience = _OWNER_WAIT  # a worker before us may just be ending
         self._assets: dict[str, threading.Lock] = {}
+        self._works: dict[str, Work] = {
+            "fetch": self._fetch,
+            "examine": self._examine,
+            "verify": self._verify,
+            "pin": housekeeping.pin,
+            "unpin": housekeeping.unpin,
+            "remove": housekeeping.remove,
+            "collect": housekeeping.collect,
+        }
 
     def run(self) -> None:
         """Serve the socket to its end."""
@@ -62,7 +73,7 @@ class Worker:
         else:
             job = Job(lambda *seen: self._send(number, "progress", messages.progress(*seen)))
             self._jobs[number] = job
-            work = {"fetch": self._fetch, "examine": self._examine, "verify": self._verify}[verb]
+            work = self._works[verb]
             threading.Thread(
                 target=self._run, args=(number, job, work, params), daemon=True
             ).start()
@@ -106,16 +117,13 @@ class Worker:
         self,
         number: int,
         job: Job,
-        work: Callable[[Engine, Job, dict[str, Any]], dict[str, Any]],
+        work: Work,
         params: dict[str, Any],
     ) -> None:
         try:
-            # The daemon sees to this too, but may give up waiting for a job that it cancelled.
-            with self._alone(params["asset"], job):
-                engine = self._opened()
-                with engine.room.working(params["asset"]):
-                    result = work(engine, job, params)
-                self._send(number, "done", result)
+            with self._alone(params.get("asset"), job) as engine:
+                result = work(engine, job, params)
+            self._send(number, "done", result)
         except Cancelled:
             self._send(number, "cancelled", {})
         except ResolverdError as error:
@@ -128,13 +136,21 @@ class Worker:
             self._jobs.pop(number, None)
 
     @contextlib.contextmanager
-    def _alone(self, asset: str, job: Job) -> Iterator[None]:
-        """One job at a time for each asset: they share one partial folder."""
+    def _alone(self, asset: str | None, job: Job) -> Iterator[Engine]:
+        """One job at a time for each asset: they share one partial folder.
+
+        The daemon sees to this too, but may give up waiting for a job that it cancelled.
+        """
+        if asset is None:
+            yield self._opened()
+            return
         lock = self._assets.setdefault(asset, threading.Lock())
         while not lock.acquire(timeout=0.1):
             job.check()
         try:
-            yield
+            engine = self._opened()
+            with engine.room.working(asset):
+                yield engine
         finally:
             lock.release()
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import click
 
 from resolverd import __version__
-from resolverd.ctl import cards, checkpoints, status
+from resolverd.ctl import cache, cards, checkpoints, status
 from resolverd.ctl.command import shared_options
 
 
@@ -29,5 +29,6 @@ for _command in (
     checkpoints.prefetch,
     checkpoints.path,
     checkpoints.verify,
+    cache.cache,
 ):
     main.add_command(_command)

@@ -13,11 +13,19 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """The process at the other end, as the kernel vouches for it."""
+    """The process at the other end, as the kernel vouches for it.
+
+    Attributes:
+        pid: Its number.
+        uid: Its user, when it connected.
+        gid: Its group.
+        groups: Its further groups.
+    """
 
     pid: int
     uid: int
     gid: int
+    groups: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,6 +101,10 @@ class CheckpointRequests:
         """Give what there is to fetch for a name; raises errors of the wire."""
         return read({"name": name}, self._resolve)
 
+    def read(self, target: object) -> list[Asset]:
+        """Work out what a target of the wire means; raises errors of the wire."""
+        return read(target, self._resolve)
+
     async def prefetch(self, call: Call, targets: object, options: object = None) -> object:
         """Fetch all targets side by side; answer one result a file, failures among them."""
         asked = _options(options)

@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 # Clients number their requests in one byte; the head of such a response is never packed again.
 _HEADS = tuple(protocol.response_head(ident) for ident in range(128))
 _CREDENTIALS = struct.Struct("3i")
+_SO_PEERGROUPS = 59  # linux/socket.h; Python has no name for it
+_GROUPS_MOST = 256  # the most that getsockopt gives: of 1,024 bytes
 
 
 class Session(asyncio.Protocol):
@@ -61,7 +63,8 @@ class Session(asyncio.Protocol):
         self._write = self._transport.write
         sock = transport.get_extra_info("socket")
         raw = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-        self.peer = Peer(*_CREDENTIALS.unpack(raw))
+        pid, uid, gid = _CREDENTIALS.unpack(raw)
+        self.peer = Peer(pid, uid, gid, _groups(sock))
         refusal = self._server.admit(self)
         if refusal is not None:
             self._refuse("unavailable", refusal)
@@ -316,6 +319,15 @@ class Session(asyncio.Protocol):
             self._transport.abort()
             return
         self._timer = self._later(self._server.limits.stalled, self._stalled, left)
+
+
+def _groups(sock: Any) -> tuple[int, ...]:
+    """The further groups of the process at the other end; none where the kernel does not tell."""
+    try:
+        raw = sock.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, 4 * _GROUPS_MOST)
+    except OSError:
+        return ()
+    return struct.unpack(f"{len(raw) // 4}I", raw)
 
 
 _BUILTINS: dict[str, Any] = {

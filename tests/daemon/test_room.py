@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import grp
+import json
 import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
+from resolverd_client import FetchError
 
 from tests.checkpoints.origin import Origin
-from tests.daemon.running import Daemon, daemon
+from tests.daemon.running import Daemon, card, daemon, eventually, write
 
 MIB = 1 << 20
 
@@ -28,7 +35,7 @@ def node(tmp_path: Path) -> Iterator[Daemon]:
         yield running
 
 
-def bounded(tmp_path: Path, **cache: object) -> object:
+def bounded(tmp_path: Path, **cache: object) -> AbstractContextManager[Daemon]:
     """A daemon whose table ``[cache]`` is in a file, to be changed by the test."""
     configure(tmp_path, **cache)
     return daemon("--config", str(tmp_path / "config.toml"))
@@ -71,3 +78,202 @@ def test_the_least_recently_used_gives_way_to_a_download(node: Daemon, origin: O
     client.path(uri=origin.url("/d.bin"))
     assert {name for name, path in paths.items() if path.exists()} == {"a", "b"}
     assert used(node) <= 3 * MIB + MIB // 2
+
+
+def put(node: Daemon, name: str, **fields: object) -> None:
+    write(node.store / f"{name}.yaml", card(name, **fields))
+    eventually(lambda: node.client().maybe_get_metadata(name))
+
+
+def test_what_is_leased_or_pinned_never_gives_way_and_the_error_says_so(
+    node: Daemon, origin: Origin
+) -> None:
+    client = node.client()
+    a, b, c = (client.path(uri=origin.url(f"/{name}.bin")) for name in "abc")
+    for seconds, path in enumerate((c, b, a), 1):
+        age(node, path, 1000 * seconds)
+    client.cache_pin([b.parent.name])
+    with client.lease(uri=origin.url("/a.bin")):
+        d = client.path(uri=origin.url("/d.bin"))
+        assert [path.exists() for path in (a, b, c, d)] == [True, True, False, True]
+        client.cache_pin([origin.url("/d.bin")])
+        with pytest.raises(FetchError, match=r"no room") as caught:
+            client.path(uri=origin.url("/e.bin"))
+    for figure in ("1,048,576 bytes are needed", "3,670,016 allowed (cache.max_bytes)",
+                   "1,048,576 bytes are leased", "2,097,152 pinned", "cache unpin"):  # fmt: skip
+        assert figure in str(caught.value)
+    assert client.path(uri=origin.url("/e.bin")).exists()  # the lease has ended
+
+
+def test_a_lease_of_an_idle_process_protects_through_kill_9_of_everything_and_pressure(
+    node: Daemon, origin: Origin
+) -> None:
+    code = (
+        "import sys, time; from resolverd_client import Client\n"
+        "lease = Client(socket_path=sys.argv[1]).lease(uri=sys.argv[2])\n"
+        "print(lease.path, flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", code, str(node.socket), origin.url("/a.bin")]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as idle:
+        assert idle.stdout is not None
+        path = Path(idle.stdout.readline().strip())
+        worker = node.client().status()["checkpoints"]["worker"]["pid"]
+        os.kill(worker, signal.SIGKILL)
+        node.kill()
+        age(node, path, 10_000)
+        node.start()
+        for name in "bcdef":
+            node.client().path(uri=origin.url(f"/{name}.bin"))
+            assert used(node) <= 3 * MIB + MIB // 2
+        assert path.read_bytes() == origin.resources["/a.bin"].data
+        idle.kill()
+    age(node, path, 10_000)
+    for name in "bcd":
+        node.client().path(uri=origin.url(f"/{name}.bin"))
+    assert not path.exists()
+
+
+def test_a_file_larger_than_the_quota_evicts_nothing(node: Daemon, origin: Origin) -> None:
+    origin.put("/big", bytes(5 * MIB))
+    path = node.client().path(uri=origin.url("/a.bin"))
+    with pytest.raises(FetchError, match=r"more than cache\.max_bytes \(3,670,016\)"):
+        node.client().path(uri=origin.url("/big"))
+    assert path.exists()
+
+
+def test_a_file_of_unknown_length_makes_room_as_it_grows_and_stops_at_the_quota(
+    node: Daemon, origin: Origin
+) -> None:
+    client = node.client()
+    paths = [client.path(uri=origin.url(f"/{name}.bin")) for name in "abc"]
+    data = os.urandom(2 * MIB)
+    origin.put("/grows", data, chunked=True, etag=None)
+    assert client.path(uri=origin.url("/grows")).read_bytes() == data
+    assert sum(path.exists() for path in paths) == 1
+    origin.put("/endless", bytes(6 * MIB), chunked=True, etag=None)
+    with pytest.raises(FetchError, match="no room"):
+        client.path(uri=origin.url("/endless"))
+    assert used(node) <= 3 * MIB + MIB // 2
+
+
+def test_a_lower_quota_is_applied_by_a_reload_and_by_a_restart(
+    node: Daemon, origin: Origin, tmp_path: Path
+) -> None:
+    client = node.client()
+    paths = [client.path(uri=origin.url(f"/{name}.bin")) for name in "abc"]
+    for seconds, path in enumerate(reversed(paths), 1):
+        age(node, path, 1000 * seconds)
+    configure(tmp_path, max_bytes=2 * MIB)
+    node.signal(signal.SIGHUP)
+    eventually(lambda: used(node) <= 2 * MIB)
+    assert [path.exists() for path in paths] == [False, True, True]
+    node.stop()
+    configure(tmp_path, max_bytes=MIB)
+    node.start()
+    eventually(lambda: used(node) <= MIB)
+    assert [path.exists() for path in paths] == [False, False, True]
+
+
+def test_a_quota_of_nothing_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    configure(tmp_path, max_bytes=0)
+    command = [sys.executable, "-m", "resolverd", "check-config", str(tmp_path / "config.toml")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "cache.max_bytes: 0 is not allowed" in done.stdout + done.stderr
+
+
+# -- resolverctl cache
+
+
+def test_the_cache_is_listed_with_names_and_what_holds_it(node: Daemon, origin: Origin) -> None:
+    put(node, "m", checkpoint=origin.url("/a.bin"))
+    assert node.ctl("prefetch", "m").returncode == 0
+    assert node.ctl("cache", "pin", "m").stdout == "m: pinned\n"
+    with node.client().lease("m") as path:
+        told = json.loads(node.ctl("cache", "ls", "--json").stdout)
+    (row,) = told
+    assert (row["names"], row["kind"], row["state"]) == (["m"], "model", "published")
+    assert (row["size"], row["trust"], row["key"]) == (MIB, "first-use", path.parent.name)
+    assert (row["leased"], row["pinned"]) == (True, True)
+    assert "leased,pinned" not in node.ctl("cache", "ls").stdout
+    assert "m\tmodel\tpublished\t1.0 MiB\tfirst-use" in node.ctl("cache", "ls").stdout
+
+
+def test_rm_refuses_what_is_held_and_force_overrides_pins_alone(
+    node: Daemon, origin: Origin
+) -> None:
+    put(node, "m", checkpoint=origin.url("/a.bin"))
+    path = node.client().path("m")
+    node.ctl("cache", "pin", "m")
+    refused = node.ctl("cache", "rm", "m")
+    assert refused.returncode == 1
+    assert "it is pinned" in refused.stdout
+    with node.client().lease("m"):
+        refused = node.ctl("cache", "rm", "--force", "m")
+        assert "a process holds a lease on it" in refused.stdout
+        assert path.exists()
+    done = node.ctl("cache", "rm", "--force", path.parent.name)
+    assert (done.returncode, path.exists()) == (0, False)
+    assert list((node.cache / "assets").iterdir()) == []
+    again = node.ctl("cache", "rm", "m")
+    assert (again.returncode, again.stdout) == (1, "m: nothing of it is in the cache\n")
+    assert node.ctl("cache", "rm", "nobody").returncode == 4
+
+
+def test_a_pin_survives_a_restart_and_ends_with_unpin(node: Daemon, origin: Origin) -> None:
+    put(node, "m", checkpoint=origin.url("/a.bin"))
+    path = node.client().path("m")
+    assert node.ctl("cache", "pin", "m").returncode == 0
+    node.kill()
+    node.start()
+    age(node, path, 10_000)
+    for name in "bcdef":
+        node.client().path(uri=origin.url(f"/{name}.bin"))
+    assert path.exists()
+    assert node.ctl("cache", "unpin", "m").stdout == "m: unpinned\n"
+    assert node.ctl("cache", "unpin", "m").returncode == 1
+    node.client().path(uri=origin.url("/b.bin"))
+    assert not path.exists()
+
+
+def test_gc_removes_what_nobody_needs_and_with_a_figure_what_was_not_used(
+    node: Daemon, origin: Origin
+) -> None:
+    client = node.client()
+    old = client.path(uri=origin.url("/a.bin"))
+    origin.put("/a.bin", os.urandom(MIB))
+    new = client.path(uri=origin.url("/a.bin"), refresh=True)
+    b = client.path(uri=origin.url("/b.bin"))
+    age(node, new, 1000)
+    plan = node.ctl("cache", "gc", "--dry-run")
+    assert plan.stdout.endswith("1.0 MiB would be freed\n")
+    assert old.exists()
+    assert node.ctl("cache", "gc").stdout.endswith("1.0 MiB freed\n")
+    assert [path.exists() for path in (old, new, b)] == [False, True, True]
+    assert node.ctl("cache", "gc", "--to", "1MiB").returncode == 0
+    assert [path.exists() for path in (new, b)] == [False, True]
+    assert node.ctl("cache", "gc", "--to", "much").returncode == 2
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can ask as somebody else")
+def test_others_may_look_but_not_touch_unless_their_group_may(tmp_path: Path) -> None:
+    configure(tmp_path, admin_group=grp.getgrgid(65534).gr_name)
+    with daemon("--config", str(tmp_path / "config.toml")) as node:
+        code = (
+            "import os, sys; from resolverd_client import Client\n"
+            "Client(socket_path=sys.argv[1]).cache_collect()\n"  # imports while it still can
+            "os.setgroups(eval(sys.argv[2])); os.setgid(12345); os.setuid(54321)\n"
+            "client = Client(socket_path=sys.argv[1])\n"
+            "print(client.cache_list(), client.cache_collect(dry_run=True))\n"
+            "try: print(client.cache_collect())\n"
+            "except Exception as error: print(error.code)"
+        )
+
+        def ask(groups: list[int]) -> str:
+            command = [sys.executable, "-c", code, str(node.socket), repr(groups)]
+            return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+        assert ask([]) == "[] []\ndenied\n"
+        assert ask([65534]) == "[] []\n[]\n"

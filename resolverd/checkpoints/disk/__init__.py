@@ -14,9 +14,11 @@ from resolverd.checkpoints.disk.links import drop_dangling, drop_links
 from resolverd.checkpoints.disk.objects import (
     adopt,
     current,
+    found_right,
     publication,
     read_manifest,
     record,
+    verified_at,
     visible_path,
     whole,
 )
@@ -38,6 +40,7 @@ __all__ = [
     "drop_links",
     "evict",
     "explained",
+    "found_right",
     "free_bytes",
     "inventory",
     "measured",
@@ -55,6 +58,7 @@ __all__ = [
     "resumes_at",
     "sweep",
     "unpin",
+    "verified_at",
     "visible_path",
     "whole",
     "withdraw",

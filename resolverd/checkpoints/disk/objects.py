@@ -7,6 +7,7 @@ rename, link by one rename. A reader follows the link, so it sees all of a versi
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 
@@ -46,6 +47,24 @@ def read_manifest(layout: Layout, key: str) -> Manifest | None:
             return manifests.load(file.read())
     except OSError:
         return None
+
+
+def verified_at(layout: Layout, key: str) -> float | None:
+    """When an object's bytes were last found right, in seconds since the epoch.
+
+    That is the time of its manifest, which is written when they were hashed: it needs no file of
+    its own, and is gone with the object.
+    """
+    try:
+        return os.stat(layout.manifest(key)).st_mtime
+    except OSError:
+        return None
+
+
+def found_right(layout: Layout, key: str, now: float) -> None:
+    """Note that an object's bytes were hashed, and are right."""
+    with contextlib.suppress(OSError):
+        os.utime(layout.manifest(key), (now, now))
 
 
 def visible_path(layout: Layout, manifest: Manifest) -> str:
