@@ -37,14 +37,24 @@ def prefetch(
 ) -> int:
     """Fetch and verify checkpoints, so that jobs find them on this node's disk."""
     client = settings.client()
-    wanted = _expand(client, targets, kind)
-    if not wanted:
-        output.complain(f"no asset matches {' '.join(targets)}")
-        return NO_SUCH_ASSET
+    named, matched = _expand(client, targets, kind)
+    wanted = list(dict.fromkeys((*named, *matched)))
     how = {"wait": not no_wait, "timeout": timeout, "refresh": refresh}
-    with _progress(settings) as progress:
-        results = _prefetch(client, wanted, {"field": field, "kind": kind, **how}, progress)
+    results: list[Event] = []
+    if wanted:
+        with _progress(settings) as progress:
+            results = _prefetch(client, wanted, {"field": field, "kind": kind, **how}, progress)
+    results = [each for each in results if each["name"] in named or not _fileless(each)]
+    if not results:
+        text = "no asset that matches {} has anything to fetch" if wanted else "no asset matches {}"
+        output.complain(text.format(" ".join(targets)))
+        return NO_SUCH_ASSET
     return _summarise(settings, results)
+
+
+def _fileless(result: Event) -> bool:
+    """Whether a card has nothing to fetch: of those that a pattern matches, many do not."""
+    return bool(result["error"]) and result["error"]["code"] == "not-found"
 
 
 def _prefetch(
@@ -60,16 +70,19 @@ def _prefetch(
         return list(results)
 
 
-def _expand(client: Client, targets: tuple[str, ...], kind: str | None) -> list[str]:
-    names: list[str] = []
+def _expand(
+    client: Client, targets: tuple[str, ...], kind: str | None
+) -> tuple[list[str], list[str]]:
+    """The targets that are named, and those that patterns match."""
+    named: list[str] = []
+    matched: list[str] = []
     for target in targets:
         if "://" not in target and any(mark in target for mark in "*?["):
-            names += [
-                str(card["name"]).removesuffix("@") for card in client.list(target, kind=kind)
-            ]
+            cards = client.list(target, kind=kind)
+            matched += [str(card["name"]).removesuffix("@") for card in cards]
         else:
-            names.append(target)
-    return list(dict.fromkeys(names))
+            named.append(target)
+    return named, matched
 
 
 def _summarise(settings: Settings, results: list[Event]) -> int:

@@ -110,14 +110,17 @@ class CheckpointRequests:
         asked = _options(options)
         wanted = check(targets, list, "targets")
         results: list[list[dict[str, object]]] = []
-
-        async def one(target: object, into: list[dict[str, object]]) -> None:
-            into += await self._prefetch(call, target, asked)
-
-        async with anyio.create_task_group() as tasks:
+        async with anyio.create_task_group() as tasks:  # one timeout holds for all of it
             for target in wanted:
                 results.append([])
-                tasks.start_soon(one, target, results[-1])
+                try:
+                    assets = await self._read(target)
+                except ResolverdError as error:
+                    results[-1].append(_failed(target, error))
+                    continue
+                for asset in assets:
+                    results.append([])
+                    tasks.start_soon(self._prefetch, call, asset, asked, results[-1])
         return [result for group in results for result in group]
 
     async def path(self, call: Call, target: object, options: object = None) -> object:
@@ -175,13 +178,9 @@ class CheckpointRequests:
         return found
 
     async def _prefetch(
-        self, call: Call, target: object, options: Options
-    ) -> list[dict[str, object]]:
-        try:
-            assets = await self._read(target)
-        except ResolverdError as error:
-            return [_failed(target, error)]
-        return [await self._prefetch_one(call, asset, options) for asset in assets]
+        self, call: Call, asset: Asset, options: Options, into: list[dict[str, object]]
+    ) -> None:
+        into.append(await self._prefetch_one(call, asset, options))
 
     async def _prefetch_one(self, call: Call, asset: Asset, options: Options) -> dict[str, object]:
         if asset.name is not None:

@@ -215,6 +215,23 @@ def test_a_wait_that_is_too_long_ends_in_time_and_says_so(node: Daemon, origin: 
     assert node.client().path("m").read_bytes() == DATA
 
 
+def test_all_files_of_a_card_are_fetched_side_by_side_within_one_timeout(
+    node: Daemon, origin: Origin
+) -> None:
+    gate = threading.Event()
+    urls = [offer(origin, path, DATA) for path in ("/m.bin", "/t.bin")]
+    for path in ("/m.bin", "/t.bin"):
+        origin.resources[path].faults = Faults(gate=gate)
+    put(node, "m", checkpoint=urls[0], tokenizer=urls[1])
+    with ThreadPoolExecutor(1) as pool:
+        fetched = pool.submit(node.client().prefetch, ["m"])
+        eventually(lambda: all(origin.resources[path].requests for path in ("/m.bin", "/t.bin")))
+        with pytest.raises(FetchError, match="2 of 2"):
+            node.client().prefetch(["m"], timeout=0.1)
+        gate.set()
+        assert [each["error"] for each in fetched.result(60)] == [None, None]
+
+
 def test_a_wait_that_is_too_long_tells_the_last_fault_as_status_does(
     node: Daemon, origin: Origin
 ) -> None:

@@ -105,6 +105,15 @@ def test_prefetch_path_and_verify_agree(node: Daemon) -> None:
     assert node.ctl("verify", "--all").stdout.endswith("1 object verified, 0 damaged\n")
 
 
+def test_a_pattern_passes_over_cards_that_have_no_files(node: Daemon) -> None:
+    done = node.ctl("prefetch", "*", "--field", "checkpoint")
+    assert done.returncode == 0, done
+    assert "2 of 2 ready" in done.stdout
+    told = node.ctl("prefetch", "corp*", "--field", "checkpoint")
+    assert told.returncode == 4
+    assert "no asset that matches corp* has anything to fetch" in told.stderr
+
+
 def test_prefetch_tells_which_failed_and_exits_1(node: Daemon) -> None:
     done = node.ctl("prefetch", "base", "corpus")
     assert done.returncode == 1
