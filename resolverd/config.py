@@ -153,9 +153,9 @@ class FetchSettings(msgspec.Struct, frozen=True):
     attempts: Annotated[int, Meta(ge=1, le=100, description="an integer from 1 to 100")] = 8
     stall_timeout: Annotated[float, Meta(gt=0, le=3600, description="seconds up to 3600")] = 30.0
     schemes: Annotated[
-        tuple[Literal["http", "https", "file", "s3"], ...],
-        Meta(description="a list of http, https, file and s3"),
-    ] = ("http", "https", "file", "s3")
+        tuple[Literal["http", "https", "file", "s3", "hg"], ...],
+        Meta(description="a list of http, https, file, s3 and hg"),
+    ] = ("http", "https", "file", "s3", "hg")
     prefetch: Annotated[tuple[str, ...], Meta(description="a list of names or patterns")] = ()
     file_roots: Annotated[tuple[Path, ...], Meta(description="a list of folders")] = ()
 
@@ -194,6 +194,25 @@ class S3Settings(msgspec.Struct, frozen=True):
     instance_role: Annotated[bool, Meta(description="true or false")] = False
 
 
+class HubSettings(msgspec.Struct, frozen=True):
+    """Table ``[hub]``: how ``hg://`` repositories of the Hugging Face Hub are reached.
+
+    What is not set here is as huggingface_hub has it: ``HF_ENDPOINT``, ``HF_TOKEN``, and the file
+    that ``hf auth login`` writes (``HF_TOKEN_PATH``, ``HF_HOME``), all of the daemon's user.
+
+    Attributes:
+        endpoint: URL of the Hub, or of a mirror that speaks its protocol.
+        token_file: A file that holds the token and that the daemon alone can read; wins over the
+            token in the environment.
+    """
+
+    endpoint: Annotated[
+        Annotated[str, Meta(pattern=r"^https?://[^/@\s]+(/[^@\s]*)?$")] | None,
+        Meta(description="a URL such as https://hub.example.com, without a user in it"),
+    ] = None
+    token_file: Annotated[Path | None, Meta(description="a path")] = None
+
+
 class Settings(msgspec.Struct, frozen=True):
     """All of the configuration, one attribute a table."""
 
@@ -202,6 +221,7 @@ class Settings(msgspec.Struct, frozen=True):
     cache: CacheSettings = CacheSettings()
     fetch: FetchSettings = FetchSettings()
     s3: S3Settings = S3Settings()
+    hub: HubSettings = HubSettings()
 
 
 _TABLES: Mapping[str, type[msgspec.Struct]] = {
@@ -210,6 +230,7 @@ _TABLES: Mapping[str, type[msgspec.Struct]] = {
     "cache": CacheSettings,
     "fetch": FetchSettings,
     "s3": S3Settings,
+    "hub": HubSettings,
 }
 
 Layer = Mapping[str, Mapping[str, object]]

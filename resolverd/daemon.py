@@ -224,9 +224,10 @@ class Daemon:
         from resolverd.checkpoints.limits import Limits as DownloadLimits  # noqa: PLC0415 -- later
         from resolverd.checkpoints.policy import Policy  # noqa: PLC0415
         from resolverd.checkpoints.service import Checkpoints  # noqa: PLC0415
+        from resolverd.checkpoints.sources.hub.settings import HubSettings  # noqa: PLC0415
         from resolverd.checkpoints.sources.s3.settings import S3Settings  # noqa: PLC0415
 
-        fetch = self._settings.fetch
+        fetch, hub = self._settings.fetch, self._settings.hub
         limits = DownloadLimits(
             concurrency=fetch.concurrency,
             connections=fetch.connections,
@@ -239,6 +240,7 @@ class Daemon:
             fetch.schemes,
             self._roots(self._settings, self._stores),
             S3Settings(**asdict(self._settings.s3)),
+            HubSettings(hub.endpoint, str(hub.token_file) if hub.token_file else None),
         )
         return Checkpoints(self._cache, limits, policy, is_network=_is_network)
 

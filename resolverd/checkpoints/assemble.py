@@ -32,7 +32,11 @@ def assemble(errand: Errand, fetched: tuple[Entry, ...]) -> tuple[Entry, ...]:
     first = fetched[0].path
     data = errand.data(first)
     try:
-        if len(fetched) == 1 and archive.is_archive(data, first):
+        if (
+            len(fetched) == 1
+            and not errand.wanted.is_repository
+            and archive.is_archive(data, first)
+        ):
             return _unpacked(errand, first, tree)
         digest.check_names(errand.card, [entry.path for entry in fetched], errand.wanted.shown)
     except SourceError as error:

@@ -11,6 +11,9 @@ from dataclasses import dataclass
 
 from resolverd.errors import SourceError
 
+GIT_BLOB = "git-blob"
+"""What git names a file by: SHA-1 of a head that tells its length, and its bytes."""
+
 _LENGTHS = {40: "sha1", 64: "sha256", 96: "sha384", 128: "sha512"}
 _SIZES = {algorithm: length for length, algorithm in _LENGTHS.items()} | {"md5": 32}
 _HEADER_NAMES = {"sha-256": "sha256", "sha-512": "sha512", "sha-384": "sha384", "sha": "sha1"}

@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections.abc import Iterable
 
+from resolverd.checkpoints.digest import GIT_BLOB, Digest
 from resolverd.checkpoints.job import Job
 from resolverd.checkpoints.limits import MIB
 from resolverd.checkpoints.manifest import Entry
@@ -31,6 +32,15 @@ def hash_file(path: str, algorithms: Iterable[str], job: Job) -> dict[str, str]:
                 item.update(buffer[:count])
             job.advance(count)
     return {item.name: item.hexdigest() for item in hashes}
+
+
+def git_blob(path: str) -> Digest:
+    """What git names a file's content by; for the small files that a repository itself holds."""
+    found = hashlib.sha1(b"blob %d\0" % os.path.getsize(path), usedforsecurity=False)
+    with open(path, "rb") as file:
+        while piece := file.read(MIB):
+            found.update(piece)
+    return Digest(GIT_BLOB, found.hexdigest())
 
 
 def faults(folder: str, files: Iterable[Entry], job: Job) -> list[str]:

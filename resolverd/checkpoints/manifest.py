@@ -10,9 +10,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from resolverd.checkpoints import digest
+from resolverd.checkpoints import digest, repository
 from resolverd.checkpoints.digest import Digest
 from resolverd.checkpoints.plan import Trust
+from resolverd.checkpoints.repository import Repository
+from resolverd.errors import SourceError
 
 FORMAT = 1
 
@@ -57,6 +59,16 @@ class Manifest:
     def size(self) -> int:
         """Bytes of the object."""
         return sum(entry.size for entry in self.files)
+
+    @property
+    def repository(self) -> Repository | None:
+        """The Hub's repository that it is of; None for what came from elsewhere."""
+        if not self.uri.startswith(f"{repository.SCHEME}://"):
+            return None
+        try:
+            return repository.read(self.uri, self.kind)
+        except SourceError:
+            return None
 
     @property
     def whole(self) -> bool:

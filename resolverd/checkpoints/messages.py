@@ -14,6 +14,7 @@ from resolverd.checkpoints.limits import Limits
 from resolverd.checkpoints.manifest import Manifest
 from resolverd.checkpoints.policy import Policy
 from resolverd.checkpoints.results import Progress, Published
+from resolverd.checkpoints.sources.hub.settings import HubSettings
 from resolverd.checkpoints.sources.s3.settings import S3Settings
 from resolverd.checkpoints.target import Wanted
 
@@ -26,6 +27,7 @@ def configuration(layout: Layout, limits: Limits, rules: Policy) -> dict[str, An
         "schemes": list(rules.schemes),
         "file_roots": None if rules.file_roots is None else list(rules.file_roots),
         "s3": asdict(rules.s3),
+        "hub": asdict(rules.hub),
     }
 
 
@@ -36,6 +38,7 @@ def configured(params: Mapping[str, Any]) -> tuple[Layout, Limits, Policy]:
         tuple(params["schemes"]),
         None if roots is None else tuple(roots),
         S3Settings(**params["s3"]),
+        HubSettings(**params["hub"]),
     )
     return Layout(params["root"]), Limits(**params["limits"]), rules
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from resolverd.checkpoints.faults import Denied
+from resolverd.checkpoints.sources.hub.settings import HubSettings
 from resolverd.checkpoints.sources.s3.settings import S3Settings
 
 _METADATA_NAMES = frozenset({"metadata", "metadata.google.internal", "instance-data"})
@@ -30,11 +31,13 @@ class Policy:
         schemes: Schemes that may be fetched from.
         file_roots: Folders that local files may lie in, links resolved; None: anywhere.
         s3: How S3 is reached.
+        hub: How the Hugging Face Hub is reached.
     """
 
-    schemes: tuple[str, ...] = ("http", "https", "file", "s3")
+    schemes: tuple[str, ...] = ("http", "https", "file", "s3", "hg")
     file_roots: tuple[str, ...] | None = ()
     s3: S3Settings = field(default_factory=S3Settings)
+    hub: HubSettings = field(default_factory=HubSettings)
 
 
 def check_scheme(policy: Policy, scheme: str, uri: str) -> None:

@@ -96,6 +96,7 @@ class Checkpoints:
         """
         policy.check_scheme(self._policy, wanted.scheme, wanted.shown)
         digest.parse_card(wanted.checksum)
+        _ = wanted.asset  # which a URI that names no repository does not have
 
     async def ensure(
         self,

@@ -14,6 +14,8 @@ from typing import Literal
 from urllib.parse import unquote, urlsplit, urlunparse, urlunsplit
 from urllib.parse import urlparse as _urlparse
 
+from resolverd.checkpoints import repository
+from resolverd.checkpoints.repository import Repository
 from resolverd.errors import SourceError
 
 Kind = Literal["model", "tokenizer", "dataset"]
@@ -45,10 +47,26 @@ class Wanted:
 
     @property
     def asset(self) -> str:
-        """Name below ``assets/``, where fairseq2 0.8.1 looks: 24 hex digits of the URI's SHA-1."""
-        return sha1(
-            self.normal.encode("utf-8", "surrogateescape"), usedforsecurity=False
-        ).hexdigest()[:24]
+        """Name below ``assets/``, where fairseq2 0.8.1 looks: 24 hex digits of the URI's SHA-1.
+
+        For a repository, where fairseq2 looks elsewhere, the kind counts too: it says which files.
+        """
+        name = f"{self.repository} {self.kind}" if self.is_repository else self.normal
+        return sha1(name.encode("utf-8", "surrogateescape"), usedforsecurity=False).hexdigest()[:24]
+
+    @property
+    def is_repository(self) -> bool:
+        """Whether it is a repository of the Hugging Face Hub."""
+        return self.scheme == repository.SCHEME
+
+    @property
+    def repository(self) -> Repository:
+        """The repository that is meant.
+
+        Raises:
+            SourceError: When the URI names none.
+        """
+        return repository.read(self.uri, self.kind)
 
     @property
     def normal(self) -> str:
@@ -127,6 +145,8 @@ def frozen(checksum: Checksum) -> tuple[tuple[str, str], ...]:
 
 def shown(uri: str) -> str:
     """``uri`` without user, password and the values of parameters that look like secrets."""
+    if uri.startswith(f"{repository.SCHEME}://") and ":" not in uri[len("hg://") :]:
+        return uri  # what follows an '@' is the revision
     try:
         parts = urlsplit(uri)
     except ValueError:  # what is secret in it can't be told apart

@@ -10,8 +10,10 @@ from collections.abc import Callable, Mapping
 
 from resolverd.checkpoints import disk, plan, structure
 from resolverd.checkpoints.attempt import Task
+from resolverd.checkpoints.digest import GIT_BLOB
 from resolverd.checkpoints.download import download
 from resolverd.checkpoints.errand import Errand
+from resolverd.checkpoints.hashing import git_blob
 from resolverd.checkpoints.manifest import Entry
 from resolverd.checkpoints.plan import Expected, Trust
 from resolverd.checkpoints.sources.base import RemoteFile, Source
@@ -34,13 +36,16 @@ def verified(
         CacheError: When the disk does not take it.
     """
     expected = _expected(errand, source, file, record)
-    algorithms = {"sha256"} | ({expected.digest.algorithm} if expected.digest else set())
+    said = {expected.digest.algorithm} if expected.digest else set()
+    algorithms = {"sha256"} | said - {GIT_BLOB}
     data, journal = errand.data(file.name), errand.layout.journal(errand.asset, file.name)
     life = Life()
     life.on(Event.BEGUN)
     task = Task(file, data, journal, tuple(sorted(algorithms)), _grow(errand, file))
     with disk.explained(errand.layout):
         size, digests = download(source, task, errand.limits, errand.job)
+        if GIT_BLOB in said:
+            digests[GIT_BLOB] = git_blob(data).hex
     life.on(Event.FILLED)
     if reason := _mismatch(expected, digests):
         life.on(Event.MISMATCHED)

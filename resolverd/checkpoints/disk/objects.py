@@ -68,9 +68,12 @@ def found_right(layout: Layout, key: str, now: float) -> None:
 
 
 def visible_path(layout: Layout, manifest: Manifest) -> str:
-    """What a client is given: the file when the object holds just one, else the folder."""
+    """What a client is given: the file when the object holds just one, else the folder.
+
+    Of a repository it is the folder in any case, as fairseq2 0.8.1 gives it.
+    """
     folder = layout.object(manifest.key)
-    if len(manifest.files) != 1 or "/" in manifest.files[0].path:
+    if manifest.repository or len(manifest.files) != 1 or "/" in manifest.files[0].path:
         return folder
     if not manifest.whole and len(os.listdir(folder)) != 1:
         return folder  # an archive may hold empty folders and links beside its one file

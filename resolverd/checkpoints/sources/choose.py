@@ -11,6 +11,7 @@ from resolverd.checkpoints.sources.base import Source
 from resolverd.checkpoints.sources.file import FileSource
 from resolverd.checkpoints.sources.http.connections import Connections
 from resolverd.checkpoints.sources.http.source import HttpSource
+from resolverd.checkpoints.sources.hub.source import HubSource
 from resolverd.checkpoints.sources.s3.source import S3Source
 from resolverd.checkpoints.sources.shards import ShardedSource
 from resolverd.checkpoints.target import Wanted
@@ -35,4 +36,6 @@ def source_of(wanted: Wanted, limits: Limits, policy: Policy) -> Source:
         return HttpSource(wanted.normal, limits, Connections(wanted.shown, limits, policy))
     if wanted.scheme == "s3":
         return S3Source(wanted, limits, policy)
+    if wanted.scheme == "hg":
+        return HubSource(wanted, limits, policy)
     raise Denied(f"{wanted.shown}: scheme {wanted.scheme!r} is not supported.")

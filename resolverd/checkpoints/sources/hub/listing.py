@@ -1,0 +1,129 @@
+"""Reads what the Hub's API says of a repository's files. Pure; every answer is hostile.
+
+The tree of a commit gives each file's size and digest: SHA-256 of what is stored apart (LFS, Xet),
+the git blob's SHA-1 of the rest. Both name the content, so that a file which two commits share has
+the same stamp in both.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+from resolverd.checkpoints.digest import GIT_BLOB, Digest
+from resolverd.checkpoints.repository import PATTERNS, is_commit, is_wanted
+from resolverd.checkpoints.sources.base import RemoteFile
+from resolverd.errors import SourceError
+
+FILES_MOST = 100_000
+"""Files that one repository may give."""
+
+_HEX = re.compile(r"[0-9a-f]+")
+_PART_MOST = 240  # NAME_MAX is 255
+_NEXT = re.compile(r"""<([^<>]*)>\s*;\s*rel="?next"?""")
+
+
+def commit(body: bytes, name: str) -> str:
+    """The commit that a revision is at.
+
+    Raises:
+        SourceError: When the answer is none of the Hub's.
+    """
+    found = _json(body, name)
+    sha = found.get("sha") if isinstance(found, dict) else None
+    if not isinstance(sha, str) or not is_commit(sha):
+        raise SourceError(f"{name}: the Hub's answer names no commit: check the endpoint.")
+    return sha
+
+
+def page(body: bytes, name: str) -> list[Mapping[str, Any]]:
+    """The files of one page of a tree, as the Hub words them.
+
+    Raises:
+        SourceError: When the answer is none of the Hub's.
+    """
+    found = _json(body, name)
+    if not isinstance(found, list) or not all(isinstance(entry, dict) for entry in found):
+        raise SourceError(f"{name}: the Hub's answer is no list of files: check the endpoint.")
+    return [entry for entry in found if entry.get("type") == "file"]
+
+
+def following(link: str | None) -> str | None:
+    """The URL of the page after this, from its ``Link`` header."""
+    found = _NEXT.search(link or "")
+    return found[1] if found else None
+
+
+def chosen(entries: Iterable[Mapping[str, Any]], kind: str, name: str) -> tuple[RemoteFile, ...]:
+    """The files of a kind, in the order of their names.
+
+    Args:
+        entries: All files of a commit.
+        kind: ``model``, ``tokenizer`` or ``dataset``.
+        name: What to call the repository.
+
+    Raises:
+        SourceError: When there is none, or one has a name that no folder can hold.
+    """
+    files = [_file(entry, name) for entry in entries]
+    wanted = sorted((f for f in files if is_wanted(f.name, kind)), key=lambda file: file.name)
+    if not wanted:
+        there = ", ".join(sorted(file.name for file in files)[:10]) or "nothing"
+        raise SourceError(
+            f"{name}: has no file for a {kind} ({', '.join(PATTERNS[kind])}); there is: {there}."
+        )
+    _refuse_clashes([file.name for file in wanted], name)
+    return tuple(wanted)
+
+
+def _file(entry: Mapping[str, Any], name: str) -> RemoteFile:
+    path, size, lfs = entry.get("path"), entry.get("size"), entry.get("lfs")
+    if not isinstance(path, str) or not _is_sound(path):
+        raise SourceError(f"{name}: {path!r} is no name that a file can have: it is not fetched.")
+    if isinstance(lfs, dict):
+        said, size = _digest("sha256", 64, lfs.get("oid")), lfs.get("size", size)
+    else:
+        said = _digest(GIT_BLOB, 40, entry.get("oid"))
+    if said is None or isinstance(size, bool) or not isinstance(size, int) or size < 0:
+        raise SourceError(
+            f"{name}: the Hub tells no digest or no size of {path!r}: check the endpoint."
+        )
+    return RemoteFile(path, size, str(said), ranges=True, digests=(said,), locator=path)
+
+
+def _digest(algorithm: str, length: int, value: object) -> Digest | None:
+    text = value.removeprefix("sha256:") if isinstance(value, str) else ""
+    return Digest(algorithm, text) if len(text) == length and _HEX.fullmatch(text) else None
+
+
+def _is_sound(path: str) -> bool:
+    """Whether a path stays below its folder, and can be a file's there."""
+    try:
+        parts = path.encode("utf-8").split(b"/")
+    except UnicodeEncodeError:
+        return False
+    return (
+        not {b"", b".", b".."} & set(parts)
+        and b"\0" not in path.encode()
+        and max(map(len, parts)) <= _PART_MOST
+        and len(path) < 2048
+    )
+
+
+def _refuse_clashes(names: Sequence[str], shown: str) -> None:
+    """Refuse names that one folder can't hold together."""
+    folders = {path[:at] for path in names for at, char in enumerate(path) if char == "/"}
+    twice = next((a for a, b in pairwise(names) if a == b), None)
+    clash = twice or next((path for path in names if path in folders), None)
+    if clash is not None:
+        raise SourceError(f"{shown}: {clash!r} is there twice, or a file and a folder.")
+
+
+def _json(body: bytes, name: str) -> Any:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        raise SourceError(f"{name}: the Hub's answer is no JSON: check the endpoint.") from None
