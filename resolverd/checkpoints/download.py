@@ -44,6 +44,8 @@ def download(source: Source, task: Task, limits: Limits, job: Job) -> Hashed:
         try:  # a loop over attempts
             return _attempted(source, task, limits, job)
         except RangesIgnored:  # noqa: PERF203  # a loop over attempts
+            if not task.file.ranges:
+                raise  # not even asked for the whole file does it begin at the start
             task = dataclasses.replace(task, file=dataclasses.replace(task.file, ranges=False))
         except Transient as error:
             # A file that can't be resumed begins anew; parts of others have their own attempts.

@@ -17,9 +17,11 @@ from urllib3.exceptions import HTTPError
 from urllib3.response import BaseHTTPResponse
 
 from resolverd.checkpoints import policy
+from resolverd.checkpoints.faults import Denied
 from resolverd.checkpoints.limits import Limits
 from resolverd.checkpoints.policy import Policy
-from resolverd.checkpoints.sources.http.errors import explained
+from resolverd.checkpoints.sources.http.errors import explained, printable
+from resolverd.checkpoints.sources.http.head import Response
 from resolverd.checkpoints.target import shown
 from resolverd.errors import SourceError
 
@@ -35,12 +37,16 @@ def _guard(connection: HTTPConnection) -> None:
 
 
 class _Http(HTTPConnection):
+    response_class = Response
+
     def connect(self) -> None:
         super().connect()
         _guard(self)
 
 
 class _Https(HTTPSConnection):
+    response_class = Response
+
     def connect(self) -> None:
         super().connect()
         _guard(self)
@@ -87,23 +93,38 @@ class Connections:
         Raises:
             SourceError: When there is no answer, or no way to it that is allowed.
         """
+        origin = url
         for _ in range(self._limits.redirects + 1):
-            policy.check_url(self._policy, url, shown(url))
+            self._check(url, redirected=url is not origin)
             response = self._send(method, url, headers)
             target = response.headers.get("Location")
             if response.status not in _REDIRECTS or target is None or self._sign is not None:
                 return response, url
             response.close()
-            target = urljoin(url, target)
-            if url.startswith("https:") and not target.startswith("https:"):
-                raise SourceError(f"{self.name}: redirects from https to {shown(target)}: refused.")
-            url = target
+            url = self._redirected(url, target)
         raise SourceError(f"{self.name}: more than {self._limits.redirects} redirects.")
 
     def close(self) -> None:
         """Close those that are idle."""
         for pool in self._pools.values():
             pool.clear()
+
+    def _check(self, url: str, *, redirected: bool) -> None:
+        try:
+            policy.check_url(self._policy, url, shown(url))
+        except Denied as error:
+            raise Denied(f"{self.name}: redirects to {error}") if redirected else error from None
+
+    def _redirected(self, url: str, location: str) -> str:
+        try:
+            target = urljoin(url, location)
+        except ValueError:
+            said = printable(location)
+            raise SourceError(f"{self.name}: redirects to {said!r}, which is no URL.") from None
+        scheme, before = urlsplit(target).scheme, urlsplit(url).scheme
+        if scheme not in {"https", before}:
+            raise Denied(f"{self.name}: redirects from {before} to {shown(target)}: refused.")
+        return target
 
     def _send(self, method: str, url: str, headers: Mapping[str, str]) -> BaseHTTPResponse:
         headers = {"User-Agent": _AGENT, "Accept-Encoding": "identity", **headers}

@@ -20,6 +20,7 @@ from resolverd.checkpoints.faults import Transient
 from resolverd.errors import SourceError
 
 _TRY_AGAIN = {408, 425, 429, 500, 502, 503, 504}
+_MOST_SAID = 200
 
 
 def refuse_status(response: BaseHTTPResponse, name: str) -> None:
@@ -32,7 +33,8 @@ def refuse_status(response: BaseHTTPResponse, name: str) -> None:
     status = response.status
     if status in {200, 206}:
         return
-    text = f"{name}: the server answered {status} {response.reason or ''}".rstrip() + ". "
+    said = printable(response.reason or "")
+    text = f"{name}: the server answered {status} {said}".rstrip() + ". "
     if status in {401, 403, 407}:
         raise SourceError(
             text + "It wants other credentials than this node has: ask its owner for access, or "
@@ -47,15 +49,26 @@ def refuse_status(response: BaseHTTPResponse, name: str) -> None:
 
 
 def explained(name: str, error: Exception) -> SourceError:
-    """The error to raise for what urllib3 or the system raised."""
-    if isinstance(error, SSLError | ssl.SSLError):
+    """The error to raise for what urllib3 or the system raised before there was an answer."""
+    if isinstance(error, SSLError | ssl.SSLError) and not _hung_up(error):
         return SourceError(
             f"{name}: no trusted TLS connection: {_last(error)}. Check the host's certificate, "
             "this node's clock, and SSL_CERT_FILE for a private authority."
         )
     if isinstance(error, LocationParseError | ValueError):
-        return SourceError(f"{name}: is not a URL that can be fetched: {error}.")
+        return SourceError(f"{name}: is not a URL that can be fetched: {printable(str(error))}.")
+    return broken(name, error)
+
+
+def broken(name: str, error: Exception) -> Transient:
+    """The error to raise for what went wrong with a server that may do better next time."""
     return Transient(f"{name}: {_trouble(error)}.")
+
+
+def printable(text: str) -> str:
+    """What a server said, as one short line: it ends in logs and on terminals."""
+    line = "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text.strip())
+    return line if len(line) <= _MOST_SAID else line[:_MOST_SAID] + "..."
 
 
 def _trouble(error: Exception) -> str:
@@ -71,6 +84,17 @@ def _trouble(error: Exception) -> str:
 
 
 def _last(error: BaseException) -> str:
+    root = _root(error)
+    said = printable(getattr(root, "strerror", None) or str(root)).rstrip(".")
+    return said or type(root).__name__
+
+
+def _root(error: BaseException) -> BaseException:
     while error.__cause__ or error.__context__:
         error = error.__cause__ or error.__context__ or error
-    return (getattr(error, "strerror", None) or str(error) or type(error).__name__).rstrip(".")
+    return error
+
+
+def _hung_up(error: BaseException) -> bool:
+    """Whether a TLS connection ended too early, which says nothing against who is trusted."""
+    return isinstance(_root(error), ssl.SSLEOFError | ssl.SSLZeroReturnError | ConnectionError)

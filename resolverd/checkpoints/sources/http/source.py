@@ -86,7 +86,12 @@ class HttpSource:
             raise Changed(f"{self._shown}: changed at the origin.")
         if answer.start != start:
             response.close()
-            raise RangesIgnored(f"{self._shown}: the server ignores ranges.")
+            if "Range" in wish:
+                raise RangesIgnored(f"{self._shown}: the server ignores ranges.")
+            raise SourceError(
+                f"{self._shown}: asked for the whole file, the server sends it from byte "
+                f"{answer.start}: it can't be fetched from there."
+            )
         return HttpTransfer(response, self._shown, answer.start, answer.end)
 
     def sidecar(self, file: RemoteFile) -> Digest | None:

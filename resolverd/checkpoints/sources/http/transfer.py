@@ -15,7 +15,7 @@ from urllib3.exceptions import HTTPError, IncompleteRead
 from urllib3.response import BaseHTTPResponse
 
 from resolverd.checkpoints.faults import Transient
-from resolverd.checkpoints.sources.http.errors import explained
+from resolverd.checkpoints.sources.http.errors import broken
 
 _READ_MOST = 1 << 20
 
@@ -48,7 +48,7 @@ class HttpTransfer:
             count = self._read(buffer[:room])
         except (HTTPError, OSError, ValueError) as error:
             if self.end is None or not isinstance(error.__cause__, IncompleteRead):
-                raise explained(self._shown, error) from error
+                raise broken(self._shown, error) from error
             count = 0
         if count == 0 and self.end is not None:
             raise Transient(
