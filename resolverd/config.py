@@ -28,6 +28,10 @@ else:
 ENV_PREFIX = "RESOLVERD_"
 SYSTEM_CONFIG = "/etc/resolverd/config.toml"
 
+_BYTE = r"(25[0-5]|2[0-4]\d|1?\d?\d)"
+_PORT = r"(6553[0-5]|655[0-2]\d|65[0-4]\d\d|6[0-4]\d{3}|[1-5]\d{4}|[1-9]\d{0,3})"
+LOOPBACK_OR_PATH = rf"^(/.+|(127(\.{_BYTE}){{3}}|localhost|\[::1\]):{_PORT})$"
+
 _UNITS = {"": 1, "b": 1, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30, "tib": 1 << 40,
           "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}  # fmt: skip
 
@@ -213,6 +217,28 @@ class HubSettings(msgspec.Struct, frozen=True):
     token_file: Annotated[Path | None, Meta(description="a path")] = None
 
 
+class MetricsSettings(msgspec.Struct, frozen=True):
+    """Table ``[metrics]``: off unless ``listen`` or ``textfile`` is set.
+
+    Attributes:
+        listen: Where Prometheus may ask: a port of a loopback address, or the path of a Unix
+            socket, which gets the permission bits of the daemon's own.
+        textfile: File that is replaced again and again, for node_exporter's textfile collector.
+        textfile_interval: Seconds between two writes of it.
+    """
+
+    listen: Annotated[
+        Annotated[str, Meta(pattern=LOOPBACK_OR_PATH)] | None,
+        Meta(description="a loopback address such as '127.0.0.1:9464', or a socket's whole path"),
+    ] = None
+    textfile: Annotated[
+        Path | None, Meta(description="a path such as '/var/lib/node_exporter/resolverd.prom'")
+    ] = None
+    textfile_interval: Annotated[
+        float, Meta(ge=1, le=3600, description="seconds from 1 to 3600")
+    ] = 15.0
+
+
 class Settings(msgspec.Struct, frozen=True):
     """All of the configuration, one attribute a table."""
 
@@ -222,6 +248,7 @@ class Settings(msgspec.Struct, frozen=True):
     fetch: FetchSettings = FetchSettings()
     s3: S3Settings = S3Settings()
     hub: HubSettings = HubSettings()
+    metrics: MetricsSettings = MetricsSettings()
 
 
 _TABLES: Mapping[str, type[msgspec.Struct]] = {
@@ -231,6 +258,7 @@ _TABLES: Mapping[str, type[msgspec.Struct]] = {
     "fetch": FetchSettings,
     "s3": S3Settings,
     "hub": HubSettings,
+    "metrics": MetricsSettings,
 }
 
 Layer = Mapping[str, Mapping[str, object]]
@@ -280,6 +308,7 @@ def needs_restart(old: Settings, new: Settings) -> list[str]:
         "daemon.log_level",
         "fetch.prefetch",
         *(f"stores.{key}" for key in StoreSettings.__struct_fields__),
+        *(f"metrics.{key}" for key in MetricsSettings.__struct_fields__),
     }
     keys = [f"{name}.{key}" for name, table in _TABLES.items() for key in table.__struct_fields__]
     return [

@@ -12,6 +12,7 @@ import logging
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,12 +40,14 @@ from resolverd.errors import ConfigError, ResolverdError
 from resolverd.fetching import Fetching, place_of
 from resolverd.housekeeping import Housekeeping
 from resolverd.keeping import Keeper
+from resolverd.metering import Metering
 from resolverd.owners import Owners
 from resolverd.prewarming import Prewarming
 from resolverd.publisher import Publisher
 from resolverd.serving.cache_requests import Admins, CacheRequests
 from resolverd.serving.card_requests import CardRequests
 from resolverd.serving.checkpoint_requests import CheckpointRequests
+from resolverd.serving.counts import LAG_SECONDS, RELOAD_SECONDS, Histogram, Timings
 from resolverd.serving.limits import Limits
 from resolverd.serving.listen import (
     Listener,
@@ -143,10 +146,18 @@ class Daemon:
         )
         self._checkpoints = CheckpointRequests(self._cards, self._fetching, self._prewarming.follow)
         self._admins = admins(settings.cache.admin_group)
+        self._status = StatusRequest(self._sources())
         self._server = Server(
             self._handlers(),
             version=__version__,
             limits=Limits(connections=settings.daemon.max_connections),
+        )
+        self._reloads = Histogram(RELOAD_SECONDS)
+        self._metering = Metering(
+            settings.metrics,
+            self._status.state,
+            Timings(self._server.latency, self._reloads, Histogram(LAG_SECONDS)),
+            socket_mode=int(settings.daemon.socket_mode, 8),
         )
 
     @property
@@ -182,6 +193,7 @@ class Daemon:
         tasks.start_soon(self._fetching.run)
         tasks.start_soon(self._prewarming.run)
         tasks.start_soon(self._keeper.run)
+        tasks.start_soon(self._metering.run)
 
     async def _reload(self) -> None:
         """Apply what can be applied of the configuration as it is now, and name the rest."""
@@ -205,6 +217,7 @@ class Daemon:
         await self._publisher.serve(stores, renew=moved)  # clients keep answers of one generation
         self._watch_again()
         self._prewarming.look()
+        self._metering.configure(new.metrics)
         log.info("configuration read again")
 
     def _roots(self, settings: Settings, stores: Sequence[Store]) -> tuple[str, ...] | None:
@@ -259,7 +272,10 @@ class Daemon:
                 )
 
     async def _report(self, changes: Sequence[StoreChange]) -> None:
+        before, begun = self._publisher.state.snapshot, time.monotonic()
         await self._publisher.report(changes)
+        if self._publisher.state.snapshot is not before:
+            self._reloads.observe(time.monotonic() - begun)
         self._keeper.changed(self._publisher.state)
         if not self._served.is_set():
             self._serve(self._publisher.state.snapshot)
@@ -281,24 +297,24 @@ class Daemon:
         packed = {name: card.packed for name, card in snapshot.index.cards.items()}
         self._server.publish(Lookups(snapshot.generation, packed))
 
+    def _sources(self) -> Sources:
+        return Sources(
+            catalogue=self._publisher,
+            watching=lambda: {key: line.shown() for key, line in self._watching.stores.items()},
+            checkpoints=self._fetching.status,
+            traffic=self._traffic,
+            identity=lambda: {
+                "version": __version__,
+                "socket": self._listener.path,
+                "environment": self._cards.environment,
+            },
+            warnings=self._warnings,
+            prefetch=self._prewarming.status,
+        )
+
     def _handlers(self) -> dict[str, Any]:
         cards, checkpoints = self._cards, self._checkpoints
         cache = CacheRequests(self._housekeeping(), checkpoints.read, lambda: self._admins)
-        status = StatusRequest(
-            Sources(
-                catalogue=self._publisher,
-                watching=lambda: {key: line.shown() for key, line in self._watching.stores.items()},
-                checkpoints=self._fetching.status,
-                clients=lambda: self._server.connections,
-                identity=lambda: {
-                    "version": __version__,
-                    "socket": self._listener.path,
-                    "environment": cards.environment,
-                },
-                warnings=self._warnings,
-                prefetch=self._prewarming.status,
-            )
-        )
         return {
             "resolve": cards.resolve,
             "show": cards.show,
@@ -313,17 +329,20 @@ class Daemon:
             "cache_unpin": cache.unpin,
             "cache_remove": cache.remove,
             "cache_collect": cache.collect,
-            "status": status.status,
+            "status": self._status.status,
         }
 
     def _housekeeping(self) -> Housekeeping:
         owners = Owners(lambda: self._publisher.state.snapshot, self._assets, place_of)
         return Housekeeping(self._fetching.holdings, owners, self._fetching.shown)
 
+    def _traffic(self) -> dict[str, Any]:
+        return self._server.traffic()
+
     def _warnings(self) -> list[str]:
         problem = self._watching.problem
         found = [f"{problem.reason} {problem.remedy}"] if problem else []
-        return found + self._keeper.warnings
+        return found + self._keeper.warnings + self._metering.warnings
 
 
 def admins(group: str | None) -> Admins:

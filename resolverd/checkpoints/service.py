@@ -17,6 +17,7 @@ import anyio.abc
 import anyio.to_thread
 
 from resolverd.checkpoints import digest, disk, leases, messages, policy
+from resolverd.checkpoints.counts import Counts
 from resolverd.checkpoints.disk import Layout
 from resolverd.checkpoints.holdings import Holdings
 from resolverd.checkpoints.limits import Limits
@@ -27,6 +28,7 @@ from resolverd.checkpoints.results import Listener, Progress, Published, Verdict
 from resolverd.checkpoints.single_flight import Flight, Flights, Order, Turns
 from resolverd.checkpoints.sources.file import located
 from resolverd.checkpoints.target import Wanted
+from resolverd.errors import ResolverdError
 
 __all__ = ["Checkpoints", "Progress", "Published", "Verdict"]
 
@@ -62,6 +64,7 @@ class Checkpoints:
         self._lookup = Lookup(self._layout, self._policy, is_network)
         self._link = Link(messages.configuration(self._layout, limits, self._policy))
         self.holdings = Holdings(self._layout, self._link)
+        self._counts = Counts()
         self._flights = Flights(self._fly)
         self._turns = Turns()
         self._room = anyio.CapacityLimiter(limits.concurrency)
@@ -122,7 +125,9 @@ class Checkpoints:
         if not (refresh or force):
             found = await anyio.to_thread.run_sync(self.find, wanted, abandon_on_cancel=True)
             if found is not None:
+                self._counts.hits += 1
                 return found
+        self._counts.misses += 1
         return await self._flights.join(Order(wanted, refresh, force), progress)
 
     def find(self, wanted: Wanted) -> Published | None:
@@ -159,6 +164,8 @@ class Checkpoints:
                     "verify", {"key": key, "asset": asset}, lambda _: None
                 )
             reason = "; ".join(result["faults"])
+            if reason:
+                self._counts.failures["damaged"] += 1
             verdicts.append(Verdict(key, result["uri"], not reason, reason))
         return verdicts
 
@@ -171,19 +178,26 @@ class Checkpoints:
             "bytes": sum(manifest.size for manifest in manifests if manifest),
             "worker": {"pid": self._link.pid, "restarts": max(0, self._link.restarts)},
             "downloads": self._flights.status(),
+            "counts": self._counts.shown(),
         }
 
     async def _fly(self, flight: Flight) -> Published:
         wanted = flight.order.wanted
         copies = await anyio.to_thread.run_sync(self._lookup.copies, wanted)
-        async with self._turns.of(wanted.asset):
-            return await (self._fetch(flight) if copies else self._examine(flight))
+        try:
+            async with self._turns.of(wanted.asset):
+                ready = await (self._fetch(flight) if copies else self._examine(flight))
+        except ResolverdError as error:
+            self._counts.failed(error)
+            raise
+        self._counts.verified_bytes += ready.size
+        return ready
 
     async def _fetch(self, flight: Flight) -> Published:
         order = flight.order
         asked = messages.request(order.wanted, refresh=order.refresh, force=order.force)
         async with self._room:
-            result = await self._link.call("fetch", asked, flight.hear)
+            result = await self._link.call("fetch", asked, self._counts.metered(flight.hear))
         return messages.answered(order.wanted, result)
 
     async def _examine(self, flight: Flight) -> Published:

@@ -20,6 +20,7 @@ from typing import Any
 from resolverd_client.errors import RequestError
 
 from resolverd.serving.call import Handler
+from resolverd.serving.counts import LOOKUP_SECONDS, Histogram
 from resolverd.serving.limits import Limits
 from resolverd.serving.lookups import Lookups
 from resolverd.serving.page import Page
@@ -29,6 +30,9 @@ log = logging.getLogger(__name__)
 
 _BACKLOG = 1024
 
+MOST_USERS = 100
+"""Users that one answer lists, those with the most connections."""
+
 
 class Server:
     """Serves lookups and calls on one listening socket.
@@ -37,6 +41,12 @@ class Server:
         handlers: What answers each method, besides hello, get, names and digests.
         version: Of the daemon, as told in hello.
         limits: What one client may cost.
+
+    Attributes:
+        requests: How many of each method, but for ``get``: sessions count those themselves.
+        errors: How many answers were errors, by code.
+        refused: Connections refused because there were too many.
+        latency: Time spent on a lookup, of a sample of them.
     """
 
     def __init__(
@@ -48,6 +58,11 @@ class Server:
         self.page = _page(self.instance)
         self._version = version
         self._handlers = {name: (each, inspect.signature(each)) for name, each in handlers.items()}
+        self.requests: Counter[str] = Counter()
+        self.errors: Counter[str] = Counter()
+        self.refused = 0
+        self.latency = Histogram(LOOKUP_SECONDS)
+        self._ended_lookups = 0
         self._sessions: set[Session] = set()
         self._per_uid: Counter[int] = Counter()
         self._server: asyncio.AbstractServer | None = None
@@ -73,6 +88,22 @@ class Server:
     def connections(self) -> int:
         """How many clients are connected."""
         return len(self._sessions)
+
+    def traffic(self) -> dict[str, Any]:
+        """Tell who is connected, and what was asked since the start; call it on the loop."""
+        lookups: Counter[int] = Counter()
+        for each in self._sessions:
+            lookups[each.peer.uid] += each.lookups
+        users = self._per_uid.most_common(MOST_USERS)
+        return {
+            "clients": len(self._sessions),
+            "users": [{"uid": u, "clients": count, "lookups": lookups[u]} for u, count in users],
+            "counts": {
+                "requests": {"get": self._ended_lookups + lookups.total(), **self.requests},
+                "errors": dict(self.errors),
+                "refused": self.refused,
+            },
+        }
 
     async def start(self, sock: socket.socket) -> None:
         """Accept connections on a bound socket; the socket stays the caller's to unlink."""
@@ -120,6 +151,11 @@ class Server:
         uid = session.peer.uid
         self._sessions.add(session)
         self._per_uid[uid] += 1
+        reason = self._too_many(uid)
+        self.refused += reason is not None
+        return reason
+
+    def _too_many(self, uid: int) -> str | None:
         if len(self._sessions) > self.limits.connections:
             return f"more than {self.limits.connections} connections are open: try again later"
         if self._per_uid[uid] > self.limits.connections_per_uid:
@@ -133,7 +169,11 @@ class Server:
         """Count a connection no more."""
         if session in self._sessions:
             self._sessions.discard(session)
-            self._per_uid[session.peer.uid] -= 1
+            self._ended_lookups += session.lookups
+            uid = session.peer.uid
+            self._per_uid[uid] -= 1
+            if not self._per_uid[uid]:
+                del self._per_uid[uid]
 
 
 def _page(instance: bytes) -> Page | None:

@@ -14,6 +14,7 @@ import socket
 import struct
 from collections import deque
 from collections.abc import Callable, Sequence
+from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any, cast
 
 from resolverd_client import protocol
@@ -32,6 +33,7 @@ _HEADS = tuple(protocol.response_head(ident) for ident in range(128))
 _CREDENTIALS = struct.Struct("3i")
 _SO_PEERGROUPS = 59  # linux/socket.h; Python has no name for it
 _GROUPS_MOST = 256  # the most that getsockopt gives: of 1,024 bytes
+_UNTIMED = 63  # of 64 lookups of a connection one is timed, the first of them
 
 
 class Session(asyncio.Protocol):
@@ -48,6 +50,7 @@ class Session(asyncio.Protocol):
         self._closers: list[Callable[[], None]] = []
         self._timer: asyncio.TimerHandle | None = None
         self._write: Any = None
+        self.lookups = 0
         self.peer = Peer(0, 0, 0)
 
     def __repr__(self) -> str:
@@ -84,6 +87,8 @@ class Session(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take requests: mostly exactly one, whole."""
+        before = self.lookups
+        begun = 0 if before & _UNTIMED else perf_counter_ns()
         if self._reader is None and not self._backlog:
             try:
                 message = protocol.unpack_request(data)
@@ -91,6 +96,8 @@ class Session(asyncio.Protocol):
                 pass
             else:
                 self._take(message)
+                if begun and self.lookups != before:
+                    self._server.latency.observe((perf_counter_ns() - begun) / 1e9)
                 return
         self._read(data)
 
@@ -150,6 +157,7 @@ class Session(asyncio.Protocol):
                     if type(name) is str:
                         head = _HEADS[ident] if 0 <= ident < 128 else protocol.response_head(ident)
                         self._write(head + self._server.lookups.get(name))
+                        self.lookups += 1
                         return
                 self._request(ident, method, params)
                 return
@@ -169,6 +177,7 @@ class Session(asyncio.Protocol):
             builtin = _BUILTINS.get(method)
             if builtin is not None:
                 builtin(self, ident, *_exactly(method, params, _ARITY[method]))
+                self._server.requests[method] += 1
             else:
                 self._start(ident, method, params)
         except ResolverdError as error:
@@ -182,6 +191,7 @@ class Session(asyncio.Protocol):
                 code="too-large",
             )
         handler = server.handler(method, params)
+        server.requests[method] += 1
         call = Call(self.peer, ident, method, self.notify, self._on_close)
         task = asyncio.get_running_loop().create_task(
             self._answer(call, handler, params), name=f"{method} for pid {self.peer.pid}"
@@ -287,6 +297,7 @@ class Session(asyncio.Protocol):
         return True
 
     def _fail(self, ident: int, error: ResolverdError) -> None:
+        self._server.errors[error.code] += 1
         self.send(protocol.error_response(ident, error.code, str(error), error.details))
 
     def _refuse(self, code: str, message: str, ident: int | None = None) -> None:
@@ -296,6 +307,7 @@ class Session(asyncio.Protocol):
         if ident is not None:
             self._fail(ident, ResolverdError(message, code=code))
         else:
+            self._server.errors[code] += 1
             self.notify("error", [protocol.error_map(code, message)])
         self._transport.close()
 
