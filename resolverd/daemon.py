@@ -59,6 +59,7 @@ from resolverd.serving.listen import (
 from resolverd.serving.lookups import Lookups
 from resolverd.serving.server import Server
 from resolverd.serving.status import Sources, StatusRequest
+from resolverd.serving.store_lookups import StoreLookups
 from resolverd.serving.targets import Asset
 from resolverd.stores.mounts import needs_polling, read_mounts
 from resolverd.stores.scan import is_card_name
@@ -295,7 +296,8 @@ class Daemon:
 
     def _serve(self, snapshot: Snapshot) -> None:
         packed = {name: card.packed for name, card in snapshot.index.cards.items()}
-        self._server.publish(Lookups(snapshot.generation, packed))
+        stores = StoreLookups(snapshot.generation, snapshot.index, self._publisher.state.stores)
+        self._server.publish(Lookups(snapshot.generation, packed, stores))
 
     def _sources(self) -> Sources:
         return Sources(
@@ -320,6 +322,7 @@ class Daemon:
             "show": cards.show,
             "list": cards.list,
             "watch": cards.watch,
+            "stores": cards.stores,
             "prefetch": checkpoints.prefetch,
             "path": checkpoints.path,
             "lease": checkpoints.lease,

@@ -166,7 +166,8 @@ class Client:
             **options: ``field`` (of the card, by default the checkpoint of its kind), ``env``;
                 ``uri``, ``kind`` and optionally ``checksum`` in place of a name; ``wait`` (False
                 raises at once when it is missing, while it is being fetched), ``timeout`` in
-                seconds (None: no end), ``refresh`` (ask the origin again).
+                seconds (None: no end), ``refresh`` (ask the origin again), ``progress`` (called
+                as in ``prefetch``).
 
         Raises:
             AssetNotFoundError: No store has the asset.
@@ -308,12 +309,13 @@ class Client:
     def _obtain(
         self, method: str, name: str | None, options: dict[str, Any]
     ) -> tuple[dict[str, Any], List[int]]:
+        progress = options.pop("progress", None)
         how = {key: options.pop(key) for key in ("wait", "timeout", "refresh") if key in options}
         uri = options.pop("uri", None)
         if (name is None) == (uri is None):
             raise RequestError("give either a name or uri=, and one of them")
         target = _target({"uri": uri} if name is None else {"name": _a_name(name)}, options)
-        result, fds = self._long(method, [target, how], how.get("timeout"))
+        result, fds = self._long(method, [target, how], how.get("timeout"), progress)
         if result is None:
             raise FetchError(f"{name or uri} is not in the cache yet; it is being fetched")
         return result, fds

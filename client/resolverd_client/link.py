@@ -64,7 +64,7 @@ class Replies:
         self.instance = connection.instance
         self.generation = generation
         self.until = 0.0
-        self.packed: dict[object, bytes] = {}
+        self.packed: dict[object, Any] = {}
 
 
 class Link:
@@ -85,8 +85,8 @@ class Link:
         while self.idle:
             self.idle.pop().close()
 
-    def kept(self, key: object) -> bytes | None:
-        """Give the reply for ``key``, if somebody still vouches for it: see ``value``."""
+    def kept(self, key: object) -> Any:
+        """Give what is kept for ``key``, if somebody still vouches for it: see ``value``."""
         replies = self.replies
         if replies is None:
             return None
@@ -121,14 +121,21 @@ class Link:
         Returns:
             The value.
         """
+        connection, (generation, result), data = self.reply(method, params)
+        self.keep(connection, generation, {key: data})
+        return result
+
+    def reply(self, method: str, params: list[object]) -> _Reply:
+        """Make a lookup.
+
+        Returns:
+            The connection that answered, the result (``[generation, value]``), the whole reply.
+        """
         deadline = monotonic() + self.timeout
         reply = self._ask_idle(method, params, deadline)
         if reply is None:
             reply = self.run(lambda each: _judged(each, method, params, deadline), deadline)
-        connection, (generation, result), data = reply
-        if connection.words is not None:
-            self._keep(connection, key, generation, data)
-        return result
+        return reply
 
     def _ask_idle(self, method: str, params: list[object], deadline: float) -> _Reply | None:
         """Do as ``run`` does, in the one case that must be fast: a connection is there and good."""
@@ -150,7 +157,16 @@ class Link:
             return None
         return connection, result, data
 
-    def _keep(self, connection: Connection, key: object, generation: int, data: bytes) -> None:
+    def keep(self, connection: Connection, generation: int, entries: dict[object, Any]) -> None:
+        """Keep what was answered, for as long as its generation lasts: what ``kept`` finds.
+
+        Args:
+            connection: Who answered.
+            generation: Of the answer.
+            entries: What to keep, by key; never changed afterwards.
+        """
+        if connection.words is None:
+            return
         replies = self.replies
         if (
             replies is None
@@ -161,7 +177,14 @@ class Link:
             replies = Replies(connection, generation)
             self.replies = replies
         replies.until = monotonic() + ALIVE_FOR
-        replies.packed[key] = data
+        replies.packed.update(entries)
+
+    @property
+    def generation(self) -> int | None:
+        """The generation that is served at this moment; None when no page tells it."""
+        idle = self.idle[-1:]
+        words = idle[0].words if idle else None
+        return None if words is None else words[GENERATION]
 
     def run(
         self, work: Callable[[Connection], T], deadline: float | None, *, keep: bool = False

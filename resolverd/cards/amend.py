@@ -7,6 +7,7 @@ to; where that is not plain to see, nothing is given.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from resolverd.cards.card import Card, CardFile
 from resolverd.cards.catalogue import StoreCards
@@ -48,7 +49,7 @@ def amended(
                 fresh[now.name] = now
             if cards is None:
                 return None
-    return Index({**index.cards, **fresh}, index.problems)
+    return replace(index, cards={**index.cards, **fresh})
 
 
 def _small(change: StoreChange, old: StoreCards, new: StoreCards) -> bool:

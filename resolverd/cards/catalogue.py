@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from resolverd.cards.card import Card, CardFile, Codec, kinds_of
-from resolverd.cards.file import FileRead, RootState, Stamp, StoreChange
+from resolverd.cards.file import FileRead, RootIdentity, RootState, Stamp, StoreChange
 from resolverd.cards.parse import ParsedCard, parse_file
 from resolverd.cards.problems import Problem
 from resolverd.cards.store import Store
@@ -31,6 +31,7 @@ class StoreCards:
         device: Device number of the root's file system.
         files: By absolute path.
         unreadable: Directories that can't be listed, with the reason; cards below are stale.
+        roots: Path, device and inode of each root, as last resolved.
     """
 
     store: Store
@@ -40,6 +41,7 @@ class StoreCards:
     device: int | None = None
     files: Mapping[str, CardFile] = field(default_factory=dict)
     unreadable: Mapping[str, str] = field(default_factory=dict)
+    roots: tuple[RootIdentity, ...] = ()
 
     @property
     def stamps(self) -> dict[str, Stamp]:
@@ -75,6 +77,7 @@ def apply(previous: StoreCards, change: StoreChange, codec: Codec) -> StoreCards
         device=change.device if change.device is not None else previous.device,
         files=files,
         unreadable=dict(change.unreadable),
+        roots=change.roots or previous.roots,
     )
 
 

@@ -41,6 +41,10 @@ class FileRead:
 RootState = Literal["ok", "missing", "error", "empty-mount"]
 
 
+RootIdentity = tuple[str, int, int]
+"""Path, device and inode."""
+
+
 @dataclass(frozen=True, slots=True)
 class StoreChange:
     """What has changed in one store since the last such report.
@@ -52,6 +56,8 @@ class StoreChange:
         reason: Why the state is not ``ok``; empty otherwise.
         root: The root as resolved at this moment; None when it does not resolve.
         device: Device number of the root's file system; None when unknown.
+        roots: Path, device and inode of each resolved root (a package may have several); the inode
+            of a single file counts as 0, as every atomic write replaces it.
         reads: Files that are new, changed, or newly unreadable.
         removed: Paths that are gone for sure.
         unreadable: Directories that could not be listed, with the reason: what was known below
@@ -71,3 +77,4 @@ class StoreChange:
     unreadable: Mapping[str, str] = field(default_factory=dict)
     complete: bool = False
     kept: frozenset[str] = frozenset()
+    roots: tuple[RootIdentity, ...] = ()

@@ -24,10 +24,29 @@ class Index:
     Attributes:
         cards: The winner of each canonical name.
         problems: Of stores, files, duplicates and base chains, sorted by place.
+        hidden: By store: its cards whose names another store's cards have won.
     """
 
     cards: Mapping[str, Card] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
+    hidden: Mapping[str, Mapping[str, Card]] = field(default_factory=dict)
+
+    def of_store(self, source: str, name: str) -> Card | None:
+        """Give what one store alone would serve under a name.
+
+        Args:
+            source: The store's source text.
+            name: Canonical.
+        """
+        card = self.cards.get(name)
+        if card is not None and card.store == source:
+            return card
+        return self.hidden.get(source, {}).get(name)
+
+    def names_of(self, source: str) -> list[str]:
+        """List the canonical names that one store alone would serve, sorted."""
+        own = [name for name, card in self.cards.items() if card.store == source]
+        return sorted([*own, *self.hidden.get(source, ())])
 
 
 def build(stores: Iterable[StoreCards]) -> Index:
@@ -42,24 +61,39 @@ def build(stores: Iterable[StoreCards]) -> Index:
     ordered = sorted(stores, key=lambda each: each.store.precedence)
     winners: dict[str, Card] = {}
     losers: list[Card] = []
+    hidden: dict[str, dict[str, Card]] = {}
     found: list[Problem] = []
     for store in ordered:
-        _add(catalogue.served(store), winners, losers)
+        beaten: dict[str, Card] = {}
+        _add(catalogue.served(store), winners, beaten, losers)
+        losers.extend(beaten.values())
+        if beaten:
+            hidden[store.store.source] = beaten
         found.extend(catalogue.problems(store))
     found.extend(_duplicate(card, winners[card.name]) for card in losers)
     found.extend(chain_problems(winners))
     found.sort(key=_place)
-    return Index(winners, tuple(found))
+    return Index(winners, tuple(found), hidden)
 
 
-def _add(cards: Iterable[Card], winners: dict[str, Card], losers: list[Card]) -> None:
-    """Add one store's cards; those of earlier stores stay."""
+def _add(
+    cards: Iterable[Card],
+    winners: dict[str, Card],
+    beaten: dict[str, Card],
+    losers: list[Card],
+) -> None:
+    """Add one store's cards; those of earlier stores stay, and beat this store's."""
     for card in cards:
         rival = winners.setdefault(card.name, card)
         if rival is card:
             continue
-        if rival.store == card.store and _order(card) < _order(rival):
-            winners[card.name] = card
+        place = winners
+        if rival.store != card.store:
+            place, rival = beaten, beaten.setdefault(card.name, card)
+            if rival is card:
+                continue
+        if _order(card) < _order(rival):
+            place[card.name] = card
             card = rival  # noqa: PLW2901 - the rival has lost
         losers.append(card)
 

@@ -21,7 +21,7 @@ from resolverd.cards.problems import Problem
 from resolverd.cards.store import Store
 
 _MAGIC = b"RSLVSNAP"
-_FORMAT = 2
+_FORMAT = 3
 _DIGEST_SIZE = 32
 _HEADER = struct.Struct(f"<8sI{_DIGEST_SIZE}s")
 
@@ -85,17 +85,18 @@ def _store_out(cards: StoreCards) -> list[object]:
     store = cards.store
     return [
         [getattr(store, name) for name in Store.__slots__],
-        [cards.state, cards.reason, cards.root, cards.device],
+        [cards.state, cards.reason, cards.root, cards.device, [list(root) for root in cards.roots]],
         [_file_out(file) for file in cards.files.values()],
         dict(cards.unreadable),
     ]
 
 
 def _store_in(row: list[Any]) -> StoreCards:
-    store, (state, reason, root, device), files, unreadable = row
+    store, (state, reason, root, device, roots), files, unreadable = row
     known = Store(*store)
     by_path: Mapping[str, CardFile] = {file[0]: _file_in(file, known.source) for file in files}
-    return StoreCards(known, state, reason, root, device, by_path, unreadable)
+    identities = tuple((path, at, inode) for path, at, inode in roots)
+    return StoreCards(known, state, reason, root, device, by_path, unreadable, identities)
 
 
 def _file_out(file: CardFile) -> list[object]:

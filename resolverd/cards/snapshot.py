@@ -54,7 +54,7 @@ def publish(previous: Snapshot | None, index: Index) -> Snapshot:
     """
     if previous is None:
         return Snapshot(1, index)
-    if not _differ(previous.index.cards, index.cards):
+    if not _differ(previous.index.cards, index.cards) and not _hidden_differ(previous.index, index):
         return previous
     return Snapshot(previous.generation + 1, index)
 
@@ -90,6 +90,13 @@ def _differ(old: Mapping[str, Card], new: Mapping[str, Card]) -> bool:
     if old.keys() != new.keys():
         return True
     return any(old[name] is not card and not _same(old[name], card) for name, card in new.items())
+
+
+def _hidden_differ(old: Index, new: Index) -> bool:
+    """Whether a single store would answer otherwise, though all of them together do not."""
+    if old.hidden.keys() != new.hidden.keys():
+        return True
+    return any(_differ(old.hidden[store], cards) for store, cards in new.hidden.items())
 
 
 def _same(old: Card, new: Card) -> bool:

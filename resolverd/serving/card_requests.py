@@ -18,6 +18,7 @@ from resolverd.errors import CardError
 from resolverd.serving.arguments import check, known, maybe
 from resolverd.serving.call import Call
 from resolverd.serving.lookups import matches
+from resolverd.serving.store_rows import StoreRows
 
 
 class Catalogue(Protocol):
@@ -42,6 +43,7 @@ class CardRequests:
         self.environment = environment
         self._catalogue = catalogue
         self._codec = codec
+        self._stores = StoreRows()
 
     @property
     def snapshot(self) -> Snapshot:
@@ -77,6 +79,12 @@ class CardRequests:
             raise RequestError(f"kind must be one of {', '.join(KINDS)}, not {kind!r}.")
         snapshot = self.snapshot
         return await anyio.to_thread.run_sync(_list, snapshot, glob, kind)
+
+    async def stores(self, call: Call) -> object:
+        """Answer which stores are served, by their real places, and the configured environment."""
+        served = self._catalogue.state.stores
+        rows = await anyio.to_thread.run_sync(self._stores.rows, served)
+        return {"environment": self.environment, "stores": rows}
 
     async def watch(self, call: Call, glob: object = None) -> object:
         """Start sending ``event`` notifications; answer ``[watch id, generation]``."""

@@ -12,6 +12,8 @@ from hashlib import blake2b
 
 from resolverd_client.protocol import canonical, pack
 
+from resolverd.serving.store_lookups import StoreLookups
+
 
 class Lookups:
     """Packed replies of one generation.
@@ -19,10 +21,14 @@ class Lookups:
     Args:
         generation: Its number, from 1.
         cards: Canonical name to the packed card.
+        stores: Answers about single stores.
     """
 
-    def __init__(self, generation: int, cards: Mapping[str, bytes]) -> None:
+    def __init__(
+        self, generation: int, cards: Mapping[str, bytes], stores: StoreLookups | None = None
+    ) -> None:
         self.generation = generation
+        self.stores = stores or StoreLookups(generation)
         self._cards = cards
         self._head = b"\x92" + pack(generation)
         self._miss = self._head + b"\xc0"

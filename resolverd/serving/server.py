@@ -81,7 +81,7 @@ class Server:
             "pid": os.getpid(),
             "instance": self.instance,
             "generation": self.lookups.generation,
-            "features": sorted(["digests"] + ["page"] * (self.page is not None)),
+            "features": sorted(["digests", "stores"] + ["page"] * (self.page is not None)),
         }
 
     @property

@@ -21,6 +21,7 @@ from resolverd_client import protocol
 from resolverd_client.errors import ProtocolError, RequestError, ResolverdError
 
 from resolverd.errors import ResolverdError as DaemonError
+from resolverd.serving.arguments import check
 from resolverd.serving.call import Call, Peer, Reply
 
 if TYPE_CHECKING:
@@ -237,6 +238,15 @@ class Session(asyncio.Protocol):
         digests = self._server.lookups.digests(_a_glob(glob))
         self._write(protocol.response_head(ident) + digests)
 
+    def _store_names(self, ident: int, source: object) -> None:
+        names = self._server.lookups.stores.names(check(source, str, "store"))
+        self._write(protocol.response_head(ident) + names)
+
+    def _store_cards(self, ident: int, sources: object, stem: object) -> None:
+        named = [check(each, str, "a store") for each in check(sources, list, "stores")]
+        found = self._server.lookups.stores.family(named, check(stem, str, "stem"))
+        self._write(protocol.response_head(ident) + found)
+
     def _on_close(self, closer: Callable[[], None]) -> None:
         if self._closed:
             closer()
@@ -347,8 +357,10 @@ _BUILTINS: dict[str, Any] = {
     "get": Session._get,  # noqa: SLF001
     "names": Session._names,  # noqa: SLF001
     "digests": Session._digests,  # noqa: SLF001
+    "store_names": Session._store_names,  # noqa: SLF001
+    "store_cards": Session._store_cards,  # noqa: SLF001
 }
-_ARITY = {"hello": 2, "get": 1, "names": 0, "digests": 1}
+_ARITY = {"hello": 2, "get": 1, "names": 0, "digests": 1, "store_names": 1, "store_cards": 2}
 
 
 def _exactly(method: str, params: list[Any], count: int) -> list[Any]:

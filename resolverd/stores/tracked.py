@@ -217,6 +217,7 @@ class TrackedStore:
             self.store.source,
             root=self.root.paths[0],
             device=self.root.device,
+            roots=self.root.identity,
             reads=tuple(reads),
             removed=frozenset(gone),
             unreadable=dict(self.tree.unreadable),
