@@ -28,7 +28,9 @@ def prepare(layout: Layout) -> None:
                     os.mkdir(path)
                     os.chmod(path, mode)  # whatever the umask: readers are other users
                 if not os.access(path, os.W_OK | os.X_OK):
-                    raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+                    frozen = os.statvfs(path).f_flag & os.ST_RDONLY
+                    number = errno.EROFS if frozen else errno.EACCES
+                    raise OSError(number, os.strerror(number), path)
 
 
 @contextlib.contextmanager
@@ -40,10 +42,17 @@ def explained(layout: Layout) -> Iterator[None]:
         place = f"{error.filename or layout.root}: {error.strerror}."
         if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
             remedy = "Free some room there, or set cache.dir to a larger file system."
-        elif error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
+        elif error.errno == errno.EROFS:
+            remedy = (
+                "It was mounted so, or the kernel met a fault of the disk (see dmesg): mount it "
+                "writable, or set cache.dir. What is in the cache is served."
+            )
+        elif error.errno in {errno.EACCES, errno.EPERM}:
             remedy = (
                 f"Make {layout.root} writable for the user the daemon runs as, or set cache.dir."
             )
+        elif error.errno in {errno.EMFILE, errno.ENFILE}:
+            remedy = "Let the daemon open more files: LimitNOFILE= in its unit, or ulimit -n."
         else:
             remedy = f"Check the file system of {layout.root}."
         raise CacheError(f"{place} {remedy}") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import ssl
 import time
 
@@ -78,6 +79,8 @@ def _trouble(error: Exception) -> str:
         return "the host's name can't be resolved: check it, and this node's DNS"
     if isinstance(error, ReadTimeoutError | TimeoutError):
         return "the server sent nothing for too long"
+    if getattr(_root(error), "errno", None) in {errno.EMFILE, errno.ENFILE}:
+        return f"no connection: {_last(error)}. Let the daemon open more files (LimitNOFILE=)"
     if isinstance(error, NewConnectionError):
         return f"no connection: {_last(error)}"
     return f"the connection broke: {_last(error)}"
