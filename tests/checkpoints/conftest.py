@@ -22,7 +22,7 @@ from resolverd.checkpoints.manifest import Manifest
 from resolverd.checkpoints.policy import Policy
 from resolverd.checkpoints.room import Room
 from resolverd.checkpoints.service import Checkpoints
-from resolverd.checkpoints.target import Wanted
+from resolverd.checkpoints.target import Kind, Wanted
 from tests.checkpoints.bucket import Bucket, S3Server, s3_running
 from tests.checkpoints.origin import Origin
 
@@ -85,8 +85,10 @@ class Bench:
     def job(self) -> Job:
         return Job(lambda step, *_: self.steps.append(step))
 
-    def fetch(self, uri: str, checksum: object = None, **options: bool) -> Manifest:
-        wanted = Wanted("model", uri, checksum, localise=options.pop("localise", False))  # type: ignore[arg-type]
+    def fetch(
+        self, uri: str, checksum: object = None, kind: Kind = "model", **options: bool
+    ) -> Manifest:
+        wanted = Wanted(kind, uri, checksum, localise=options.pop("localise", False))  # type: ignore[arg-type]
         return self.engine.fetch(wanted, self.job(), **options)
 
     def path(self, manifest: Manifest) -> str:

@@ -2,22 +2,21 @@
 
 ``layout`` names it all, ``cache`` makes it ours, ``partial`` is what is on its way, ``objects``
 what is published, ``quarantine`` what went bad; ``removal`` takes an object away, and ``links``
-what leads to it; ``inventory`` lists what takes room, ``room`` measures it, ``pins`` says what must
-stay; ``sweep`` removes what a crash left, and ``durable`` holds the steps that survive a power cut.
+what leads to it (``hub`` those in Hugging Face's layout); ``inventory`` lists what takes room,
+``room`` measures it, ``pins`` says what must stay; ``sweep`` removes what a crash left, and
+``durable`` holds the steps that survive a power cut.
 """
 
 from resolverd.checkpoints.disk.cache import explained, own, prepare
 from resolverd.checkpoints.disk.durable import remove_tree, write
 from resolverd.checkpoints.disk.inventory import inventory
 from resolverd.checkpoints.disk.layout import Layout
-from resolverd.checkpoints.disk.links import drop_dangling, drop_links
+from resolverd.checkpoints.disk.links import drop_links
 from resolverd.checkpoints.disk.objects import (
     adopt,
     current,
     found_right,
     publication,
-    read_manifest,
-    record,
     verified_at,
     visible_path,
     whole,
@@ -25,6 +24,7 @@ from resolverd.checkpoints.disk.objects import (
 from resolverd.checkpoints.disk.partial import discard, place, resumes_at
 from resolverd.checkpoints.disk.pins import pin, pins, unpin
 from resolverd.checkpoints.disk.quarantine import Finding, quarantine, withdraw
+from resolverd.checkpoints.disk.records import read_manifest, record
 from resolverd.checkpoints.disk.removal import evict, removal
 from resolverd.checkpoints.disk.room import allocated, free_bytes, measured
 from resolverd.checkpoints.disk.sweep import sweep
@@ -36,7 +36,6 @@ __all__ = [
     "allocated",
     "current",
     "discard",
-    "drop_dangling",
     "drop_links",
     "evict",
     "explained",

@@ -7,8 +7,8 @@ from collections.abc import Collection, Iterator
 
 from resolverd.checkpoints import leases
 from resolverd.checkpoints.disk.layout import Layout
-from resolverd.checkpoints.disk.objects import read_manifest
 from resolverd.checkpoints.disk.pins import pins
+from resolverd.checkpoints.disk.records import read_manifest
 from resolverd.checkpoints.disk.room import measured
 from resolverd.checkpoints.eviction import Item, occupied
 

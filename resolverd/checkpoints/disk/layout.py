@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from hashlib import sha1
 
-PUBLIC = ("assets", "objects", "manifests")
+PUBLIC = ("assets", "hub", "objects", "manifests")
 PRIVATE = ("partial", "quarantine", "trust", "locks", "pins", "evicted")
 
 
@@ -27,6 +27,10 @@ class Layout:
     def link(self, asset: str) -> str:
         """The link fairseq2 finds."""
         return os.path.join(self.root, "assets", asset)
+
+    def repository(self, folder: str) -> str:
+        """The folder that huggingface_hub looks for."""
+        return os.path.join(self.root, "hub", folder)
 
     def object(self, key: str) -> str:
         """The folder that holds an object's files and nothing else."""

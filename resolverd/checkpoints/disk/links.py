@@ -4,10 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
 
-from resolverd.checkpoints.disk.durable import unlink
+from resolverd.checkpoints.disk import hub
+from resolverd.checkpoints.disk.durable import sync_folder, unlink
 from resolverd.checkpoints.disk.layout import Layout
+from resolverd.checkpoints.disk.records import read_manifest
+from resolverd.checkpoints.manifest import Manifest
+
+
+def lead(layout: Layout, manifest: Manifest) -> None:
+    """Have everyone find this object, instead of the one before; a repository's in its layout too.
+
+    A crash in between costs that layout nothing: a start makes it again from the manifests.
+    """
+    link = layout.link(manifest.asset)
+    fresh = link + ".new"
+    unlink(fresh)
+    os.symlink(os.path.join("..", "objects", manifest.key), fresh)
+    os.rename(fresh, link)
+    sync_folder(os.path.dirname(link))
+    hub.arrange(layout, manifest)
 
 
 def drop_links(layout: Layout, key: str) -> None:
@@ -16,33 +32,5 @@ def drop_links(layout: Layout, key: str) -> None:
     with contextlib.suppress(OSError):
         if os.path.basename(os.readlink(link)) == key:
             os.unlink(link)
-    inside = os.path.join(os.path.realpath(layout.object(key)), "")
-    for path in _hub_links(layout):
-        if os.path.join(os.path.realpath(path), "").startswith(inside):
-            unlink(path)
-    _drop_empty(layout)
-
-
-def drop_dangling(layout: Layout) -> None:
-    """Remove the links in Hugging Face's layout that lead nowhere, as a crash may leave them."""
-    for path in _hub_links(layout):
-        if not os.path.exists(path):
-            unlink(path)
-    _drop_empty(layout)
-
-
-def _hub_links(layout: Layout) -> Iterator[str]:
-    for place, folders, names in os.walk(layout.folder("hub")):
-        for name in folders + names:
-            path = os.path.join(place, name)
-            if os.path.islink(path):
-                yield path
-
-
-def _drop_empty(layout: Layout) -> None:
-    """Remove folders that hold nothing any more, from the innermost on."""
-    root = layout.folder("hub")
-    for place, _, _ in os.walk(root, topdown=False):
-        if place != root:
-            with contextlib.suppress(OSError):
-                os.rmdir(place)
+    if (manifest := read_manifest(layout, key)) is not None:
+        hub.arrange(layout, manifest, without=key)

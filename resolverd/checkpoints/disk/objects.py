@@ -12,9 +12,10 @@ import os
 from collections.abc import Iterator
 
 from resolverd.checkpoints import leases
-from resolverd.checkpoints import manifest as manifests
-from resolverd.checkpoints.disk.durable import freeze, sync_folder, unlink, write
+from resolverd.checkpoints.disk.durable import freeze, sync_folder
 from resolverd.checkpoints.disk.layout import Layout
+from resolverd.checkpoints.disk.links import lead
+from resolverd.checkpoints.disk.records import read_manifest, record
 from resolverd.checkpoints.manifest import Manifest
 
 
@@ -38,15 +39,6 @@ def whole(layout: Layout, manifest: Manifest) -> bool:
         )
     except OSError:
         return False
-
-
-def read_manifest(layout: Layout, key: str) -> Manifest | None:
-    """A manifest by the object's name; None when it is missing or damaged."""
-    try:
-        with open(layout.manifest(key), "rb") as file:
-            return manifests.load(file.read())
-    except OSError:
-        return None
 
 
 def verified_at(layout: Layout, key: str) -> float | None:
@@ -96,27 +88,12 @@ def publication(layout: Layout, manifest: Manifest) -> Iterator[str]:
     os.rename(tree, layout.object(manifest.key))
     sync_folder(layout.folder("objects"))
     yield "object"
-    _relink(layout, manifest)
+    lead(layout, manifest)
     yield "link"
-
-
-def record(layout: Layout, manifest: Manifest) -> None:
-    """Write down what is known of an object."""
-    write(layout.manifest(manifest.key), manifests.dump(manifest))
 
 
 def adopt(layout: Layout, manifest: Manifest) -> None:
     """Take an object that is there already for the asset's new version: it has the same bytes."""
     record(layout, manifest)
     leases.make(layout.lock(manifest.key))
-    _relink(layout, manifest)
-
-
-def _relink(layout: Layout, manifest: Manifest) -> None:
-    """Swap the asset's link over to this object."""
-    link = layout.link(manifest.asset)
-    fresh = link + ".new"
-    unlink(fresh)
-    os.symlink(os.path.join("..", "objects", manifest.key), fresh)
-    os.rename(fresh, link)
-    sync_folder(os.path.dirname(link))
+    lead(layout, manifest)

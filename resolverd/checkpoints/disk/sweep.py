@@ -6,9 +6,10 @@ import os
 
 from resolverd.checkpoints import leases
 from resolverd.checkpoints import manifest as manifests
+from resolverd.checkpoints.disk import hub
 from resolverd.checkpoints.disk.durable import remove_tree, unlink
 from resolverd.checkpoints.disk.layout import Layout
-from resolverd.checkpoints.disk.links import drop_dangling, drop_links
+from resolverd.checkpoints.disk.links import drop_links
 from resolverd.checkpoints.disk.objects import current
 from resolverd.checkpoints.disk.partial import prune
 from resolverd.checkpoints.disk.quarantine import Finding, quarantine
@@ -25,7 +26,7 @@ def sweep(layout: Layout, limits: Limits, now: float) -> None:
     for asset in _names(layout, "assets"):
         if current(layout, asset) is None:
             unlink(layout.link(asset))
-    drop_dangling(layout)
+    hub.arrange_all(layout)
     for asset in _names(layout, "partial"):
         prune(layout, asset, limits, now)
 

@@ -1,0 +1,22 @@
+"""The manifests on disk: what is known of each object."""
+
+from __future__ import annotations
+
+from resolverd.checkpoints import manifest as manifests
+from resolverd.checkpoints.disk.durable import write
+from resolverd.checkpoints.disk.layout import Layout
+from resolverd.checkpoints.manifest import Manifest
+
+
+def read_manifest(layout: Layout, key: str) -> Manifest | None:
+    """A manifest by the object's name; None when it is missing or damaged."""
+    try:
+        with open(layout.manifest(key), "rb") as file:
+            return manifests.load(file.read())
+    except OSError:
+        return None
+
+
+def record(layout: Layout, manifest: Manifest) -> None:
+    """Write down what is known of an object."""
+    write(layout.manifest(manifest.key), manifests.dump(manifest))
