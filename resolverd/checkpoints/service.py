@@ -171,11 +171,14 @@ class Checkpoints:
 
     def status(self) -> dict[str, Any]:
         """What an operator wants to know, as plain data. Lists the cache: call it in a thread."""
+        limits = self._limits
         manifests = [disk.read_manifest(self._layout, key) for key in self._lookup.keys(None)]
         return {
             "cache": self._layout.root,
             "objects": len(manifests),
             "bytes": sum(manifest.size for manifest in manifests if manifest),
+            "max_bytes": None if limits.max_bytes is None else int(limits.max_bytes),
+            "min_free_bytes": int(limits.min_free_bytes),
             "worker": {"pid": self._link.pid, "restarts": max(0, self._link.restarts)},
             "downloads": self._flights.status(),
             "counts": self._counts.shown(),

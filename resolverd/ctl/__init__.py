@@ -10,6 +10,7 @@ import click
 from resolverd import __version__
 from resolverd.ctl import cache, cards, checkpoints, status
 from resolverd.ctl.command import shared_options
+from resolverd.ctl.doctor.command import doctor
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -30,5 +31,6 @@ for _command in (
     checkpoints.path,
     checkpoints.verify,
     cache.cache,
+    doctor,
 ):
     main.add_command(_command)

@@ -58,6 +58,7 @@ class StoreStatus:
             "mode": "watched" if self.polled is None else "polled",
             "why": self.polled,
             "answering": self.answering,
+            "directories": self.directories,
             "last_scan_seconds": self.scan_seconds,
             "scan_interval_seconds": self.next_scan_seconds,
             "events": self.hints,

@@ -144,6 +144,23 @@ def test_exit_codes(node: Daemon, arguments: list[str], code: int) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_the_doctor_finds_a_running_daemon_well(node: Daemon) -> None:
+    told = answer(node, "doctor")
+    assert isinstance(told, dict)
+    assert told["healthy"], told
+    said = {each["check"]: each["text"] for each in told["findings"]}
+    assert str(node.socket) in said["socket"]
+    assert {"versions", "watches", "store", "cards", "worker", "disk room", "clock"} <= set(said)
+
+
+def test_the_doctor_says_why_there_is_no_daemon(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "resolverd.ctl", "doctor", "--socket", str(tmp_path / "s")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stdout.startswith(f"error\tsocket\t{tmp_path / 's'}: nobody listens")
+    assert "resolverd serve" in done.stdout
+
+
 def test_an_unreachable_daemon_is_exit_3_and_says_what_was_tried(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "resolverd.ctl", "status", "--socket", str(tmp_path / "s")],

@@ -1,0 +1,1 @@
+"""``resolverctl doctor``: facts of this node, and what they mean."""
