@@ -40,8 +40,17 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_serve(commands.add_parser("serve", help="run the daemon in the foreground"))
     check = commands.add_parser("check-config", help="say all that is wrong with a configuration")
-    check.add_argument("file", type=Path, metavar="FILE", help="TOML file to check")
+    check.add_argument(
+        "file",
+        type=Path,
+        nargs="?",
+        metavar="FILE",
+        help="TOML file to check (default: the one that `serve` would read)",
+    )
     check.set_defaults(run=_check_config)
+    _add_install_units(
+        commands.add_parser("install-units", help="put the units for systemd in place")
+    )
     demo = commands.add_parser("demo", help="show the whole main job in a temporary folder")
     demo.set_defaults(run=_demo)
     return parser
@@ -64,6 +73,15 @@ def _add_serve(serve: argparse.ArgumentParser) -> None:
     serve.set_defaults(run=_serve)
 
 
+def _add_install_units(install: argparse.ArgumentParser) -> None:
+    install.description = "Write units that start this resolverd, and say what to do next."
+    install.add_argument("--user", action="store_true", help="for one user's own daemon")
+    install.add_argument(
+        "--prefix", type=Path, metavar="DIR", help="below DIR: for an image or a package"
+    )
+    install.set_defaults(run=_install_units)
+
+
 def _serve(given: argparse.Namespace) -> None:
     gc.disable()  # until all is loaded and read: going through it again and again frees nothing
     from resolverd import daemon  # noqa: PLC0415 -- `--help` needs no loop
@@ -77,10 +95,17 @@ def _serve(given: argparse.Namespace) -> None:
 
 
 def _check_config(given: argparse.Namespace) -> None:
-    from resolverd.config import load  # noqa: PLC0415 -- as above
+    from resolverd.config import default_file, load  # noqa: PLC0415 -- as above
 
-    load(given.file, os.environ)
-    sys.stdout.write(f"{given.file}: good\n")
+    file = given.file or default_file(system=os.geteuid() == 0, environ=os.environ)
+    load(file, os.environ)
+    sys.stdout.write(f"{file or 'no file, so the defaults'}: good\n")
+
+
+def _install_units(given: argparse.Namespace) -> None:
+    from resolverd import units  # noqa: PLC0415 -- as above
+
+    sys.stdout.write(units.install(given.prefix, user=given.user) + "\n")
 
 
 def _demo(_given: argparse.Namespace) -> None:

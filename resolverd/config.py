@@ -321,10 +321,13 @@ def default_file(*, system: bool, environ: Mapping[str, str]) -> Path | None:
 
     Args:
         system: Whether the daemon serves the whole node.
-        environ: For ``XDG_CONFIG_HOME``, where a user's own daemon looks.
+        environ: For ``CONFIGURATION_DIRECTORY``, set by systemd for ``ConfigurationDirectory=``,
+            and ``XDG_CONFIG_HOME``, where a user's own daemon looks.
     """
     home = environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
     path = Path(SYSTEM_CONFIG) if system else Path(home, "resolverd", "config.toml")
+    if handed := environ.get("CONFIGURATION_DIRECTORY"):
+        path = Path(handed.split(":")[0], path.name)
     return path if os.path.isfile(path) else None  # also where a folder above may not be entered
 
 

@@ -6,18 +6,21 @@ stores are scanned, the first generation is published, and only then is anybody 
 
 from __future__ import annotations
 
+import faulthandler
 import gc
 import grp
 import logging
 import os
 import signal
-import sys
+import threading
 import time
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anyio
+import anyio.to_thread
 from anyio.abc import TaskGroup
 from msgspec.structs import asdict
 from resolverd_client import protocol
@@ -39,6 +42,7 @@ from resolverd.config import (
 from resolverd.errors import ConfigError, ResolverdError
 from resolverd.fetching import Fetching, place_of
 from resolverd.housekeeping import Housekeeping
+from resolverd.journal import event, log_to_stderr
 from resolverd.keeping import Keeper
 from resolverd.metering import Metering
 from resolverd.owners import Owners
@@ -57,9 +61,12 @@ from resolverd.serving.listen import (
     raise_descriptor_limit,
 )
 from resolverd.serving.lookups import Lookups
+from resolverd.serving.probe import Probe
 from resolverd.serving.server import Server
 from resolverd.serving.status import Sources, StatusRequest
 from resolverd.serving.store_lookups import StoreLookups
+from resolverd.serving.summary import summary
+from resolverd.serving.systemd import Notifier
 from resolverd.serving.targets import Asset
 from resolverd.stores.mounts import needs_polling, read_mounts
 from resolverd.stores.scan import is_card_name
@@ -72,6 +79,9 @@ if TYPE_CHECKING:
     from resolverd.checkpoints.service import Checkpoints
 
 log = logging.getLogger("resolverd")
+
+STOP_SECONDS = 1.5
+"""What a stop may take."""
 
 
 def run(config: Path | None, environ: MutableMapping[str, str], flags: Layer) -> None:
@@ -86,6 +96,7 @@ def run(config: Path | None, environ: MutableMapping[str, str], flags: Layer) ->
         ResolverdError: The daemon can't start; the message says why and what to do.
     """
     os.umask(0o022)  # what is published is for others to read, whatever the shell's own says
+    notifier = Notifier.taken(environ)
     listener = from_systemd(environ)
     system = os.geteuid() == 0 or (listener is not None and not _is_users(listener.path, environ))
 
@@ -93,13 +104,14 @@ def run(config: Path | None, environ: MutableMapping[str, str], flags: Layer) ->
         return load(config or default_file(system=system, environ=environ), environ, flags)
 
     settings = read()
-    _log_to_stderr(settings.daemon.log_level)
+    log_to_stderr(settings.daemon.log_level, environ)
+    faulthandler.enable()  # what ends it, a watchdog's SIGABRT too, shows every thread's stack
     raise_descriptor_limit()
     if listener is None:
         path = listen_path(settings.daemon.socket, environ, system=system)
         listener = bind(path, mode=int(settings.daemon.socket_mode, 8), directory_mode=0o755)
     try:
-        node = Daemon(settings, read, environ, listener, system=system)
+        node = Daemon(settings, read, Surroundings(environ, listener, notifier, system))
         anyio.run(node.run, backend="asyncio", backend_options={"use_uvloop": True})
     finally:
         listener.close()
@@ -108,31 +120,43 @@ def run(config: Path | None, environ: MutableMapping[str, str], flags: Layer) ->
         os._exit(0)  # a thread waits for a file system that does not answer, perhaps for ever
 
 
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What the daemon finds when it starts.
+
+    Attributes:
+        environ: Where fairseq2's variables are read from.
+        listener: Where clients connect.
+        notifier: To tell the service manager.
+        system: Whether it serves the whole node, or one user.
+    """
+
+    environ: Mapping[str, str]
+    listener: Listener
+    notifier: Notifier
+    system: bool
+
+
 class Daemon:
     """One daemon: its parts, wired.
 
     Args:
         settings: Validated.
         read: Reads the settings again, for a reload.
-        environ: Where fairseq2's variables are read from.
-        listener: Where clients connect.
-        system: Whether it serves the whole node, or one user.
+        around: What it finds when it starts.
     """
 
     def __init__(
-        self,
-        settings: Settings,
-        read: Callable[[], Settings],
-        environ: Mapping[str, str],
-        listener: Listener,
-        *,
-        system: bool,
+        self, settings: Settings, read: Callable[[], Settings], around: Surroundings
     ) -> None:
+        environ, system = around.environ, around.system
         self._settings = settings
         self._read = read
         self._environ = environ
-        self._listener = listener
+        self._listener = around.listener
+        self._notifier = around.notifier
         self._system = system
+        self._reloading = anyio.Lock()
         self._stores = self._chosen(settings)
         self._cache = settings.cache.dir or default_cache_dir(system=system, environ=environ)
         self._keeper = Keeper(self._cache, protocol)
@@ -168,7 +192,12 @@ class Daemon:
 
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT; SIGHUP reads the configuration again."""
-        log.info("resolverd %s starting: %s", __version__, self._listener.path)
+        log.info(
+            "resolverd %s starting: %s",
+            __version__,
+            self._listener.path,
+            extra=event("start", version=__version__, socket=self._listener.path),
+        )
         self._publisher.subscribe(self._publish)
         watched = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
         with anyio.open_signal_receiver(*watched) as signals:
@@ -178,33 +207,51 @@ class Daemon:
                 async for number in signals:
                     if number != signal.SIGHUP:
                         break
-                    await self._reload()
-                log.info("stopping")
+                    tasks.start_soon(self._reload)
+                log.info("stopping", extra=event("stop"))
+                self._notifier.stopping()
+                _end_within(STOP_SECONDS, self._listener)
                 await self._server.close()
                 tasks.cancel_scope.cancel()
         await self._keeper.keep()
 
     async def _serve_all(self, tasks: TaskGroup) -> None:
         """Answer as soon as there is something to answer with; start all else after that."""
-        await self._served.wait()
+        async with anyio.create_task_group() as meanwhile:
+            meanwhile.start_soon(self._notifier.starting)
+            await self._served.wait()
+            meanwhile.cancel_scope.cancel()
         await self._server.start(self._listener.socket)
         gc.freeze()
         gc.enable()  # it was off for the start
-        log.info("serving %d cards", len(self._publisher.state.snapshot.index.cards))
+        self._notifier.ready()
+        cards = len(self._publisher.state.snapshot.index.cards)
+        log.info("serving %d cards", cards, extra=event("serving", cards=cards))
+        tasks.start_soon(self._notifier.run, self._line, Probe(self._listener.path))
         tasks.start_soon(self._fetching.run)
         tasks.start_soon(self._prewarming.run)
         tasks.start_soon(self._keeper.run)
         tasks.start_soon(self._metering.run)
 
     async def _reload(self) -> None:
-        """Apply what can be applied of the configuration as it is now, and name the rest."""
-        try:
-            new = self._read()
-            stores = self._chosen(new)
-            allowed = admins(new.cache.admin_group)
-        except ResolverdError as error:
-            log.error("the configuration stays as it was: %s", error)  # noqa: TRY400 -- no bug
-            return
+        """Apply the configuration as it is now, and tell the service manager when that is done."""
+        async with self._reloading:
+            self._notifier.reloading()
+            try:
+                read = await anyio.to_thread.run_sync(self._reread, abandon_on_cancel=True)
+            except ResolverdError as error:
+                kept = "the configuration stays as it was: %s"
+                log.error(kept, error, extra=event("reload-failed"))  # noqa: TRY400 -- no bug
+            else:
+                await self._apply(*read)
+            self._notifier.ready()
+
+    def _reread(self) -> tuple[Settings, list[Store], Admins]:
+        new = self._read()
+        return new, self._chosen(new), admins(new.cache.admin_group)
+
+    async def _apply(self, new: Settings, stores: list[Store], allowed: Admins) -> None:
+        """Apply what can be applied, and name the rest."""
         left = needs_restart(self._settings, new)
         if self._roots(new, stores) != self._roots(self._settings, self._stores):
             left.append("fetch.file_roots, which are the stores' folders unless you set it")
@@ -219,7 +266,7 @@ class Daemon:
         self._watch_again()
         self._prewarming.look()
         self._metering.configure(new.metrics)
-        log.info("configuration read again")
+        log.info("configuration read again", extra=event("reload"))
 
     def _roots(self, settings: Settings, stores: Sequence[Store]) -> tuple[str, ...] | None:
         """Where local sources may lie: a user's own daemon may read what its user may."""
@@ -342,6 +389,15 @@ class Daemon:
     def _traffic(self) -> dict[str, Any]:
         return self._server.traffic()
 
+    def _line(self) -> str:
+        state = self._publisher.state
+        return summary(
+            len(state.snapshot.index.cards),
+            len(state.stores),
+            len(state.index.problems),
+            self._fetching.downloads,
+        )
+
     def _warnings(self) -> list[str]:
         problem = self._watching.problem
         found = [f"{problem.reason} {problem.remedy}"] if problem else []
@@ -375,10 +431,18 @@ def _is_network(path: str) -> bool:
     return needs_polling(os.path.realpath(path), read_mounts()) is not None
 
 
-def _log_to_stderr(level: str) -> None:
-    logging.basicConfig(
-        level=level.upper(),
-        stream=sys.stderr,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-    )
-    logging.getLogger("watchfiles").setLevel(logging.WARNING)
+def _end_within(seconds: float, listener: Listener) -> None:
+    """See to it that the process ends, even where a disk or a mount does not answer any more.
+
+    What is on disk is whole at every moment, so there is nothing that this could cut.
+    """
+
+    def end() -> None:
+        log.warning("something did not end within %g s: ending without it", seconds)
+        listener.close()
+        logging.shutdown()
+        os._exit(0)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()

@@ -54,6 +54,11 @@ class Fetching:
             await self._tasks.start(self._engine.run)
             self._built.set()
 
+    @property
+    def downloads(self) -> list[dict[str, Any]]:
+        """Each download under way: ``uri``, ``done`` and ``total`` bytes, ``rate``, ``step``."""
+        return self._engine.downloads if self._built.is_set() else []
+
     async def bound(self, max_bytes: int | None, min_free_bytes: int) -> None:
         """Set other bounds for the cache's size; an engine not yet there is made with them."""
         if self._built.is_set():

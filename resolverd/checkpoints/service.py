@@ -169,6 +169,11 @@ class Checkpoints:
             verdicts.append(Verdict(key, result["uri"], not reason, reason))
         return verdicts
 
+    @property
+    def downloads(self) -> list[dict[str, Any]]:
+        """What an operator wants to know of each download under way."""
+        return self._flights.status()
+
     def status(self) -> dict[str, Any]:
         """What an operator wants to know, as plain data. Lists the cache: call it in a thread."""
         limits = self._limits
@@ -180,7 +185,7 @@ class Checkpoints:
             "max_bytes": None if limits.max_bytes is None else int(limits.max_bytes),
             "min_free_bytes": int(limits.min_free_bytes),
             "worker": {"pid": self._link.pid, "restarts": max(0, self._link.restarts)},
-            "downloads": self._flights.status(),
+            "downloads": self.downloads,
             "counts": self._counts.shown(),
         }
 
