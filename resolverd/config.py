@@ -11,6 +11,7 @@ import os
 import re
 import sys
 from collections.abc import Mapping
+from functools import partial
 from operator import attrgetter
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_origin
@@ -18,7 +19,9 @@ from typing import Annotated, Any, Literal, get_origin
 import msgspec
 from msgspec import Meta
 
+from resolverd import rule_settings
 from resolverd.errors import ConfigError
+from resolverd.rule_settings import RuleSettings
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -150,6 +153,7 @@ class FetchSettings(msgspec.Struct, frozen=True):
             the card changes; ``*``, ``?`` and ``[...]`` as in a shell.
         file_roots: Folders that ``file://`` sources may lie in; empty: the stores' own folders for
             a system daemon, anywhere for a user's.
+        rules: What holds for URIs that begin with a prefix: mirrors, proxies, tokens, who may read.
     """
 
     concurrency: Annotated[int, Meta(ge=1, le=64, description="an integer from 1 to 64")] = 4
@@ -162,6 +166,7 @@ class FetchSettings(msgspec.Struct, frozen=True):
     ] = ("http", "https", "file", "s3", "hg")
     prefetch: Annotated[tuple[str, ...], Meta(description="a list of names or patterns")] = ()
     file_roots: Annotated[tuple[Path, ...], Meta(description="a list of folders")] = ()
+    rules: Annotated[tuple[RuleSettings, ...], Meta(description="tables [[fetch.rules]]")] = ()
 
 
 class S3Settings(msgspec.Struct, frozen=True):
@@ -285,6 +290,7 @@ def load(file: Path | None, environ: Mapping[str, str], flags: Layer | None = No
             merged[table] = {**below, **values} if isinstance(below, Mapping) else below
     problems: list[tuple[str, str]] = []
     tables = {name: _table(name, values, problems) for name, values in merged.items()}
+    problems += _told_to_all(file, tables.get("fetch"))
     if problems:
         environment = _from_environment(environ)
         raise ConfigError("\n".join(_placed(*each, file, environment) for each in problems))
@@ -374,9 +380,10 @@ def _value(text: str) -> object:
 def _placed(key: str, fault: str, file: Path | None, environment: Layer) -> str:
     """Word a problem with where it comes from: a variable, or the file."""
     table, _, name = key.partition(".")
+    name = name.partition("[")[0]
     if name in environment.get(table, {}) or (table in environment and table not in _TABLES):
-        variable = ENV_PREFIX + key.upper().replace(".", "__")
-        return f"environment variable {variable}: {fault}"
+        variable = ENV_PREFIX + "__".join(filter(None, (table, name))).upper()
+        return f"environment variable {variable}{key[len(table) + 1 + len(name) :]}: {fault}"
     return f"{file}: {key}: {fault}" if file else f"{key}: {fault}"
 
 
@@ -396,6 +403,10 @@ def _table(name: str, values: object, problems: list[tuple[str, str]]) -> Any:
             allowed = ", ".join(fields)
             problems.append((f"{name}.{key}", f"there is no such key; allowed: {allowed}"))
             continue
+        if (name, key) == ("fetch", "rules"):
+            note = partial(_note, problems)
+            checked[key] = rule_settings.read(value, note)
+            continue
         try:
             checked[key] = _convert(value, fields[key].type)
         except msgspec.ValidationError:
@@ -403,6 +414,19 @@ def _table(name: str, values: object, problems: list[tuple[str, str]]) -> Any:
             fault = f"{_shown(value)} is not allowed: it takes {meta.description}"
             problems.append((f"{name}.{key}", fault))
     return table(**checked) if len(checked) == len(values) else None
+
+
+def _note(problems: list[tuple[str, str]], below: str, fault: str) -> None:
+    problems.append((f"fetch.rules{below}", fault))
+
+
+def _told_to_all(file: Path | None, fetch: FetchSettings | None) -> list[tuple[str, str]]:
+    """The problem that others can read a token in the file."""
+    if file is None or fetch is None or not any(rule.token for rule in fetch.rules):
+        return []
+    if not file.stat().st_mode & 0o077:
+        return []
+    return [("fetch.rules", f"others can read a token in it: chmod 600 {file}, or use token_file")]
 
 
 def _convert(value: object, kind: Any) -> Any:

@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import anyio.to_thread
 from anyio.abc import TaskGroup
-from msgspec.structs import asdict
 from resolverd_client import protocol
 
 from resolverd import __version__
@@ -281,14 +280,16 @@ class Daemon:
         always = settings.stores.poll == "always"
         return chosen_stores(settings.stores.paths, self._environ, home, always_poll=always)
 
-    def _engine(self) -> Checkpoints:
-        from resolverd.checkpoints.limits import Limits as DownloadLimits  # noqa: PLC0415 -- later
-        from resolverd.checkpoints.policy import Policy  # noqa: PLC0415
-        from resolverd.checkpoints.service import Checkpoints  # noqa: PLC0415
-        from resolverd.checkpoints.sources.hub.settings import HubSettings  # noqa: PLC0415
-        from resolverd.checkpoints.sources.s3.settings import S3Settings  # noqa: PLC0415
+    def _readers(self) -> tuple[int, ...]:
+        """Who may read what only a secret gave: the socket's group, or its user alone."""
+        return (os.stat(self._listener.path).st_gid,) if self._system else ()
 
-        fetch, hub = self._settings.fetch, self._settings.hub
+    def _engine(self) -> Checkpoints:
+        from resolverd import access  # noqa: PLC0415 -- later
+        from resolverd.checkpoints.limits import Limits as DownloadLimits  # noqa: PLC0415 -- later
+        from resolverd.checkpoints.service import Checkpoints  # noqa: PLC0415
+
+        fetch = self._settings.fetch
         limits = DownloadLimits(
             concurrency=fetch.concurrency,
             connections=fetch.connections,
@@ -297,12 +298,8 @@ class Daemon:
             max_bytes=self._settings.cache.max_bytes,
             min_free_bytes=self._settings.cache.min_free_bytes,
         )
-        policy = Policy(
-            fetch.schemes,
-            self._roots(self._settings, self._stores),
-            S3Settings(**asdict(self._settings.s3)),
-            HubSettings(hub.endpoint, str(hub.token_file) if hub.token_file else None),
-        )
+        roots = self._roots(self._settings, self._stores)
+        policy = access.policy(self._settings, roots, self._readers())
         return Checkpoints(self._cache, limits, policy, is_network=_is_network)
 
     async def _watch(self) -> None:

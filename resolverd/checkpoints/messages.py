@@ -9,11 +9,14 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+import msgspec
+
 from resolverd.checkpoints.disk import Layout
 from resolverd.checkpoints.limits import Limits
 from resolverd.checkpoints.manifest import Manifest
 from resolverd.checkpoints.policy import Policy
 from resolverd.checkpoints.results import Progress, Published
+from resolverd.checkpoints.rules import Rule
 from resolverd.checkpoints.sources.hub.settings import HubSettings
 from resolverd.checkpoints.sources.s3.settings import S3Settings
 from resolverd.checkpoints.target import Wanted
@@ -28,6 +31,8 @@ def configuration(layout: Layout, limits: Limits, rules: Policy) -> dict[str, An
         "file_roots": None if rules.file_roots is None else list(rules.file_roots),
         "s3": asdict(rules.s3),
         "hub": asdict(rules.hub),
+        "rules": [asdict(rule) for rule in rules.rules],
+        "readers": rules.readers,
     }
 
 
@@ -39,6 +44,8 @@ def configured(params: Mapping[str, Any]) -> tuple[Layout, Limits, Policy]:
         None if roots is None else tuple(roots),
         S3Settings(**params["s3"]),
         HubSettings(**params["hub"]),
+        msgspec.convert(params["rules"], tuple[Rule, ...]),
+        None if params["readers"] is None else tuple(params["readers"]),
     )
     return Layout(params["root"]), Limits(**params["limits"]), rules
 

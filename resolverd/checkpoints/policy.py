@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
 
 from resolverd.checkpoints.faults import Denied
+from resolverd.checkpoints.rules import EVERYONE, Readers, Rule, first
 from resolverd.checkpoints.sources.hub.settings import HubSettings
 from resolverd.checkpoints.sources.s3.settings import S3Settings
 
@@ -32,12 +33,55 @@ class Policy:
         file_roots: Folders that local files may lie in, links resolved; None: anywhere.
         s3: How S3 is reached.
         hub: How the Hugging Face Hub is reached.
+        rules: What holds for URIs that begin with a prefix.
+        readers: Who may read what only a secret gave, where no rule says; see
+            :data:`~resolverd.checkpoints.rules.Readers`.
     """
 
     schemes: tuple[str, ...] = ("http", "https", "file", "s3", "hg")
     file_roots: tuple[str, ...] | None = ()
     s3: S3Settings = field(default_factory=S3Settings)
     hub: HubSettings = field(default_factory=HubSettings)
+    rules: tuple[Rule, ...] = ()
+    readers: Readers = ()
+
+
+def check_uri(policy: Policy, uri: str, shown: str) -> None:
+    """Refuse a URI whose scheme is not allowed, or that a rule forbids.
+
+    Raises:
+        Denied: With what forbids it.
+    """
+    check_scheme(policy, uri.partition(":")[0].lower() if ":" in uri else "", shown)
+    _check_rules(policy, uri, shown)
+
+
+def readers_of(policy: Policy, uri: str, *, private: bool) -> Readers:
+    """Who may read what was fetched from a URI.
+
+    Args:
+        policy: The rules of access.
+        uri: As the card or the client words it, not a mirror's.
+        private: Whether only those who hold a secret may read it at its origin.
+    """
+    named = first(policy.rules, uri, lambda rule: rule.readers)
+    found = named if named is not None else (policy.readers if private else None)
+    return None if found is None or EVERYONE in found else tuple(sorted(found))
+
+
+def trusting(policy: Policy, prefix: str) -> Policy:
+    """The policy for a mirror that the operator named: what is below ``prefix`` may be read."""
+    rules = (*policy.rules, Rule(prefix, allow=True))
+    roots = policy.file_roots
+    if prefix.startswith("file://"):
+        roots = (prefix.removeprefix("file://").rstrip("/"),)
+    schemes = ("http", "https", "file", "s3", "hg")
+    return replace(policy, schemes=schemes, file_roots=roots, rules=rules)
+
+
+def _check_rules(policy: Policy, url: str, shown: str) -> None:
+    if first(policy.rules, url, lambda rule: rule.allow) is False:
+        raise Denied(f"{shown}: a rule of this node's operator forbids it (setting fetch.rules).")
 
 
 def check_scheme(policy: Policy, scheme: str, uri: str) -> None:
@@ -61,6 +105,7 @@ def check_url(policy: Policy, url: str, shown: str) -> None:
     """
     parts = urlsplit(url)
     check_scheme(policy, parts.scheme.lower(), shown)
+    _check_rules(policy, url, shown)
     host = (parts.hostname or "").rstrip(".")
     if not host:
         raise Denied(f"{shown}: names no host.")

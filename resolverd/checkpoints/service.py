@@ -97,7 +97,7 @@ class Checkpoints:
         Raises:
             SourceError: The scheme is not allowed, or the checksum is none.
         """
-        policy.check_scheme(self._policy, wanted.scheme, wanted.shown)
+        policy.check_uri(self._policy, wanted.normal, wanted.shown)
         digest.parse_card(wanted.checksum)
         _ = wanted.asset  # which a URI that names no repository does not have
 

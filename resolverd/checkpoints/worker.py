@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from resolverd.checkpoints import disk, faults, housekeeping, messages, wire
+from resolverd.checkpoints import disk, faults, housekeeping, messages, private, wire
 from resolverd.checkpoints.faults import Cancelled
 from resolverd.checkpoints.fetch import Engine
 from resolverd.checkpoints.in_place import examine
@@ -169,7 +169,7 @@ class Worker:
 
     def _send(self, number: int, event: str, params: dict[str, Any]) -> None:
         with self._sending, contextlib.suppress(OSError):  # the daemon is gone: run() ends us
-            self._sock.sendall(wire.encode(number, event, params))
+            self._sock.sendall(private.struck(wire.encode(number, event, params)))
 
 
 def main(argv: list[str]) -> None:

@@ -51,10 +51,12 @@ class Listing:
     Attributes:
         files: At least one.
         stamp: The validator of the whole; None without one.
+        private: Whether the origin gives it only to those who hold a secret.
     """
 
     files: tuple[RemoteFile, ...]
     stamp: str | None
+    private: bool = False
 
 
 class Transfer(Protocol):

@@ -23,6 +23,7 @@ class ShardedSource:
         self._shards = shards
         self._shown = name
         self._files: dict[str, RemoteFile] = {}
+        self._private = False
 
     def resolve(self, known: str | None = None, at: int = 0) -> Listing | None:
         """Ask for every shard; the set has a version when each shard has one."""
@@ -31,6 +32,7 @@ class ShardedSource:
             if listing is None or len(listing.files) != 1:
                 raise SourceError(f"{self._shown}: {name} is no single file.")
             self._files[name] = listing.files[0]
+            self._private |= listing.private
             source.close()  # its first answer would go stale while other shards are fetched
         stamps = {name: file.stamp for name, file in self._files.items()}
         stamp = None
@@ -39,7 +41,7 @@ class ShardedSource:
         if stamp is not None and stamp == known:
             return None
         files = tuple(replace(file, name=name) for name, file in self._files.items())
-        return Listing(files, stamp)
+        return Listing(files, stamp, self._private)
 
     def open(self, file: RemoteFile, start: int, end: int | None) -> Transfer:
         """Open the shard."""

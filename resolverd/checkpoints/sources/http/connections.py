@@ -1,4 +1,4 @@
-"""Connections to an origin: pooled, guarded by the policy, through the environment's proxies.
+"""Connections to an origin: pooled, guarded by the policy, through the operator's proxies.
 
 Redirects are followed here, so that each step of one is held against the policy. Encodings are
 refused: offsets and digests speak of the file, not of some packing of it.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import urllib.request
 from collections.abc import Callable, Mapping
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import unquote, urljoin, urlsplit
 
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -16,10 +16,11 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError
 from urllib3.response import BaseHTTPResponse
 
-from resolverd.checkpoints import policy
+from resolverd.checkpoints import policy, private
 from resolverd.checkpoints.faults import Denied
 from resolverd.checkpoints.limits import Limits
 from resolverd.checkpoints.policy import Policy
+from resolverd.checkpoints.rules import DIRECT, first
 from resolverd.checkpoints.sources.http.errors import explained, printable
 from resolverd.checkpoints.sources.http.head import Response
 from resolverd.checkpoints.target import shown
@@ -64,6 +65,21 @@ Sign = Callable[[str, str, Mapping[str, str]], Mapping[str, str]]
 """Gives the headers to send: of a method, a URL and the headers at hand."""
 
 
+def bearer(token: str, is_its_own: Callable[[str], bool]) -> Sign:
+    """Shows a token to the URLs that it is for.
+
+    Args:
+        token: With a scheme before it (``Basic ...``), or alone.
+        is_its_own: Tells of a URL whether it may see the token.
+    """
+    value = token if " " in token else f"Bearer {token}"
+
+    def sign(_method: str, url: str, headers: Mapping[str, str]) -> Mapping[str, str]:
+        return {**headers, "Authorization": value} if is_its_own(url) else headers
+
+    return sign
+
+
 class Connections:
     """All connections of one download.
 
@@ -71,15 +87,24 @@ class Connections:
         name: What to call the URI that is being fetched.
         limits: Timeouts, redirects and connections at a time.
         rules: What may be connected to.
-        sign: Adds who asks to a request's headers. A signature is of one host alone, so that
-            redirects are not followed but given to the caller.
+        sign: Adds who asks to a request's headers.
+        follow: Whether redirects are followed, or given to the caller.
     """
 
-    def __init__(self, name: str, limits: Limits, rules: Policy, sign: Sign | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        limits: Limits,
+        rules: Policy,
+        sign: Sign | None = None,
+        *,
+        follow: bool = True,
+    ) -> None:
         self.name = name
         self._limits = limits
         self._policy = rules
         self._sign = sign
+        self._follow = follow
         self._pools: dict[str | None, urllib3.PoolManager] = {}
 
     def get(
@@ -98,7 +123,7 @@ class Connections:
             self._check(url, redirected=url is not origin)
             response = self._send(method, url, headers)
             target = response.headers.get("Location")
-            if response.status not in _REDIRECTS or target is None or self._sign is not None:
+            if response.status not in _REDIRECTS or target is None or not self._follow:
                 return response, url
             response.close()
             url = self._redirected(url, target)
@@ -146,7 +171,7 @@ class Connections:
             raise explained(shown(url), error) from error
 
     def _pool(self, url: str) -> urllib3.PoolManager:
-        proxy = _proxy_for(url)
+        proxy = _proxy_for(url, self._policy)
         if proxy not in self._pools:
             made = self._made(proxy)
             made.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
@@ -158,14 +183,27 @@ class Connections:
         if not proxy:
             return urllib3.PoolManager(maxsize=size)
         try:
-            return urllib3.ProxyManager(proxy, maxsize=size)
+            login = urllib3.make_headers(proxy_basic_auth=_login(proxy))
+            return urllib3.ProxyManager(proxy, maxsize=size, proxy_headers=login)
         except (HTTPError, ValueError) as error:
             raise SourceError(
                 f"{self.name}: the proxy {shown(proxy)} can't be used: {error}."
             ) from None
 
 
-def _proxy_for(url: str) -> str | None:
+def _login(proxy: str) -> str | None:
+    """User and password that a proxy's URL holds."""
+    parts = urlsplit(proxy)
+    if parts.username is None:
+        return None
+    private.remember(unquote(parts.password or ""))
+    return f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+
+
+def _proxy_for(url: str, rules: Policy) -> str | None:
+    """The proxy that a rule names, else the environment's; None for none."""
+    if (said := first(rules.rules, url, lambda rule: rule.proxy)) is not None:
+        return None if said == DIRECT else said
     parts = urlsplit(url)
     if urllib.request.proxy_bypass(parts.hostname or ""):
         return None

@@ -34,14 +34,24 @@ class HttpSource:
         limits: Bounds of the download.
         means: What brings answers; closed with the source.
         how: How the server is asked, and understood.
+        private: Whether the means hold a secret.
     """
 
-    def __init__(self, url: str, limits: Limits, means: Connections, how: Dialect = PLAIN) -> None:
+    def __init__(
+        self,
+        url: str,
+        limits: Limits,
+        means: Connections,
+        how: Dialect = PLAIN,
+        *,
+        private: bool = False,
+    ) -> None:
         self._url = url
         self._shown = means.name
         self._part_bytes = limits.part_bytes
         self._connections = means
         self._dialect = how
+        self._private = private
         self._first: HttpTransfer | None = None
         self._lock = threading.Lock()
 
@@ -63,7 +73,7 @@ class HttpSource:
             response.close()
             return None
         self._first = HttpTransfer(response, self._shown, answer.start, answer.end)
-        return Listing((answer.file,), answer.file.stamp)
+        return Listing((answer.file,), answer.file.stamp, self._private)
 
     def open(self, file: RemoteFile, start: int, end: int | None) -> HttpTransfer:
         """Request a range of the version that was listed."""

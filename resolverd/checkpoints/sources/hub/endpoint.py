@@ -39,7 +39,7 @@ class Endpoint:
         self._asked = asked
         self._token = token
         self._redirects = limits.redirects
-        self._connections = Connections(asked.name, limits, rules, self._sign)
+        self._connections = Connections(asked.name, limits, rules, self._sign, follow=False)
 
     def get(
         self, url: str, headers: Mapping[str, str] | None = None

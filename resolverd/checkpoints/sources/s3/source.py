@@ -10,11 +10,12 @@ from dataclasses import replace
 from urllib3.exceptions import HTTPError
 from urllib3.response import BaseHTTPResponse
 
-from resolverd.checkpoints import digest
+from resolverd.checkpoints import digest, policy
 from resolverd.checkpoints.digest import Digest
 from resolverd.checkpoints.faults import Changed, Transient
 from resolverd.checkpoints.limits import Limits
 from resolverd.checkpoints.policy import Policy
+from resolverd.checkpoints.rules import first
 from resolverd.checkpoints.sources.base import Listing, RemoteFile
 from resolverd.checkpoints.sources.http.connections import Connections
 from resolverd.checkpoints.sources.http.dialect import Dialect
@@ -25,6 +26,7 @@ from resolverd.checkpoints.sources.s3 import answers, errors
 from resolverd.checkpoints.sources.s3.access import Access
 from resolverd.checkpoints.sources.s3.errors import Elsewhere, Missing
 from resolverd.checkpoints.sources.s3.location import located
+from resolverd.checkpoints.sources.s3.settings import S3Settings
 from resolverd.checkpoints.target import Wanted
 from resolverd.errors import SourceError
 
@@ -46,10 +48,10 @@ class S3Source:
         self._shown = wanted.shown
         self._place = located(wanted.normal)
         self._limits = limits
-        self._access = Access(self._shown, rules.s3, os.environ)
-        # Where S3 is, the operator says, not the card.
-        means = replace(rules, schemes=("http", "https"))
-        self._connections = Connections(self._shown, limits, means, self._access.sign)
+        self._access = Access(self._shown, _settings(rules, wanted.normal), os.environ)
+        sign = self._access.sign
+        means = policy.trusting(rules, self._access.endpoint.url_of(self._place.bucket))
+        self._connections = Connections(self._shown, limits, means, sign, follow=False)
         self._objects: dict[str, HttpSource] = {}
 
     def resolve(self, known: str | None = None, at: int = 0) -> Listing | None:
@@ -98,7 +100,7 @@ class S3Source:
         if {said.algorithm for said in file.digests} <= {"md5"}:
             # The answer to a range does not tell the checksum of the whole.
             file = replace(file, digests=self._digests(file) or file.digests)
-        return Listing((file,), file.stamp)
+        return Listing((file,), file.stamp, self._access.signs)
 
     def _folder(self) -> Listing | None:
         """Every object below the key; None when there is none."""
@@ -116,7 +118,7 @@ class S3Source:
             said = list(pool.map(self._digests, files))
         files = [replace(file, digests=each) for file, each in zip(files, said, strict=True)]
         stamp = digest.of_many({file.name: file.stamp or "" for file in files})
-        return Listing(tuple(files), f"etags:{stamp.hex}")
+        return Listing(tuple(files), f"etags:{stamp.hex}", self._access.signs)
 
     def _entries(self, start: str) -> Iterator[answers.Entry]:
         query = {"list-type": "2", "prefix": start}
@@ -176,6 +178,17 @@ def _described(response: BaseHTTPResponse, url: str, name: str) -> Answer:
     answer = described(response, url, name)
     headers = {key.lower(): value for key, value in response.headers.items()}
     return replace(answer, file=replace(answer.file, digests=answers.digests(headers)))
+
+
+def _settings(rules: Policy, uri: str) -> S3Settings:
+    """How this URI's server is reached: as its rule says, else as all others."""
+    own, every = rules.s3, rules.rules
+    return replace(
+        own,
+        endpoint=first(every, uri, lambda rule: rule.endpoint) or own.endpoint,
+        region=first(every, uri, lambda rule: rule.region) or own.region,
+        profile=first(every, uri, lambda rule: rule.profile) or own.profile,
+    )
 
 
 def _refuse_names(names: list[str], shown: str) -> None:

@@ -1,0 +1,125 @@
+"""Several places for one URI, tried in the operator's order.
+
+A file that was begun at one place is continued at another only where that can't mix two versions
+unseen: when both tell the same strong stamp, or what the whole must hash to is known.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+from resolverd.checkpoints.digest import Digest
+from resolverd.checkpoints.faults import Changed, Denied, RangesIgnored, Transient
+from resolverd.checkpoints.sources.base import Listing, RemoteFile, Source, Transfer
+from resolverd.errors import SourceError
+
+_T = TypeVar("_T")
+
+
+class MirroredSource:
+    """One source a place, made when its turn comes. ``open`` may be called by several threads.
+
+    Args:
+        places: Makes the source of each.
+        name: What to call the URI.
+        vouched: Whether the card says what the files must hash to.
+    """
+
+    def __init__(self, places: Sequence[Callable[[], Source]], name: str, *, vouched: bool) -> None:
+        self._places = places
+        self._shown = name
+        self._vouched = vouched
+        self._lock = threading.Lock()
+        self._asking = threading.Lock()
+        self._at = 0
+        self._sources: dict[int, Source] = {}
+        self._listings: dict[int, Listing] = {}
+        self._begun: set[tuple[str, int | None]] = set()
+
+    def resolve(self, known: str | None = None, at: int = 0) -> Listing | None:
+        """Ask the first place that answers."""
+        self._begun.clear()
+        self._listings.clear()
+        return self._tried(lambda place: self._listed(place, known, at))
+
+    def open(self, file: RemoteFile, start: int, end: int | None) -> Transfer:
+        """Read on where the last try ended, at the next place when that try broke."""
+        part = (file.name, end)
+        with self._lock:
+            if part in self._begun:  # who asks again for a part did not get all of it
+                self._at = (self._at + 1) % len(self._places)
+            self._begun.add(part)
+        return self._tried(
+            lambda place: self._source(place).open(self._own(place, file, start), start, end)
+        )
+
+    def sidecar(self, file: RemoteFile) -> Digest | None:
+        """Ask beside the file, where it was found."""
+        return self._source(self._at).sidecar(self._own(self._at, file, 0))
+
+    def close(self) -> None:
+        """Close every source."""
+        for source in self._sources.values():
+            source.close()
+
+    def _tried(self, ask: Callable[[int], _T]) -> _T:
+        """Ask one place after another, beginning with the one that served last."""
+        faults: list[SourceError] = []
+        began = self._at
+        for step in range(len(self._places)):
+            place = (began + step) % len(self._places)
+            try:
+                found = ask(place)
+            except (Changed, RangesIgnored):  # says what to do at this place
+                raise
+            except SourceError as error:
+                faults.append(error)
+            else:
+                self._at = place
+                return found
+        raise _all(faults, self._shown)
+
+    def _source(self, place: int) -> Source:
+        with self._lock:
+            if place not in self._sources:
+                self._sources[place] = self._places[place]()
+            return self._sources[place]
+
+    def _listed(self, place: int, known: str | None, at: int) -> Listing | None:
+        listing = self._source(place).resolve(known, at)
+        if listing is not None:
+            self._listings[place] = listing
+        return listing
+
+    def _own(self, place: int, file: RemoteFile, at: int) -> RemoteFile:
+        """The same file, as this place has it."""
+        with self._asking:
+            listing = self._listings.get(place) or self._listed(place, None, at)
+        files = listing.files if listing else ()
+        own = next((each for each in files if each.name == file.name), None)
+        if len(files) == 1:
+            own = files[0]  # servers may name a single file differently
+        if own is None or not self._is_same(own, file):
+            raise Changed(f"{self._shown}: its mirrors have different versions.")
+        return replace(own, ranges=own.ranges and file.ranges)
+
+    def _is_same(self, one: RemoteFile, other: RemoteFile) -> bool:
+        if one == other:
+            return True
+        same_stamp = one.stamp is not None and one.stamp == other.stamp
+        known = self._vouched or bool(set(one.digests) & set(other.digests))
+        return one.size == other.size and (same_stamp or known)
+
+
+def _all(faults: Sequence[SourceError], shown: str) -> SourceError:
+    """What went wrong at every place, as one error."""
+    if len(faults) == 1:
+        return faults[0]
+    text = f"{shown}: no mirror gives it. " + " ".join(str(fault) for fault in faults)
+    waits = [fault.retry_after for fault in faults if isinstance(fault, Transient)]
+    if waits:
+        return Transient(text, min((wait for wait in waits if wait is not None), default=None))
+    return (Denied if all(isinstance(fault, Denied) for fault in faults) else SourceError)(text)
