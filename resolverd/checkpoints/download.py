@@ -10,7 +10,8 @@ import dataclasses
 import errno
 import hashlib
 import os
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 
 from resolverd.checkpoints import plan
@@ -73,21 +74,28 @@ def _filled(attempt: Attempt, algorithms: tuple[str, ...]) -> Hashed:
     kept = _kept_ranges(attempt)
     parts = _missing(attempt, kept)
     _allocate(attempt, kept)
-    count = min(attempt.limits.connections, len(parts)) if attempt.journal else 1
+    count = 1 if parts or not attempt.journal else 0
     arrival = Arrival(kept, attempt.file.size, count, attempt.job)
     attempt.job.expect(plan.covered(kept), attempt.file.size)
     attempt.job.enter("fetching" if count else "verifying")
-    receivers = Receivers(attempt, arrival, parts)
-    receive = receivers.receive_parts if attempt.journal else receivers.receive_whole
     hashes = [hashlib.new(name, usedforsecurity=False) for name in algorithms]
-    follow = [
-        partial(hash_behind, attempt, arrival, hashes),
-        partial(keep_durable, attempt, arrival),
-    ]
     # In this order: the pool's end waits for its threads, which the job must be able to wake.
-    with attempt.job.stopping(arrival.abort), ThreadPoolExecutor(count + 2) as pool:
-        for work in [receive] * count + follow:
-            pool.submit(arrival.guarded, work)
+    with (
+        attempt.job.stopping(arrival.abort),
+        ThreadPoolExecutor(attempt.limits.connections + 2) as pool,
+    ):
+        begun: list[Future[None]] = []
+
+        def begin(work: Callable[[], None]) -> None:
+            begun.append(pool.submit(arrival.guarded, work))
+
+        receivers = Receivers(attempt, arrival, parts, begin)
+        for _ in range(count):
+            begin(receivers.receive_parts if attempt.journal else receivers.receive_whole)
+        begin(partial(hash_behind, attempt, arrival, hashes))
+        begin(partial(keep_durable, attempt, arrival))
+        while begun:  # receivers may begin others before they end
+            begun.pop().result()
     attempt.job.check()
     if arrival.error is not None:
         raise arrival.error

@@ -1,7 +1,7 @@
 """Threads that follow the receivers: one hashes what has arrived, one makes it durable.
 
-Hashing reads back what was written, from the page cache: what is hashed is what the file holds,
-in order, whichever order the parts came in, and a resumed file needs no special case.
+Hashing takes the buffers that were just written, and reads back from the page cache what it did not
+get that way: what came out of order, too fast for it, or in an earlier attempt.
 """
 
 from __future__ import annotations
@@ -12,28 +12,46 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from resolverd.checkpoints import plan
-from resolverd.checkpoints.arrival import Arrival
+from resolverd.checkpoints.arrival import Arrival, new_buffer
 from resolverd.checkpoints.attempt import Attempt
-from resolverd.checkpoints.limits import MIB
+from resolverd.checkpoints.plan import Range
 
 if TYPE_CHECKING:
     from hashlib import _Hash
 
-_BUFFER = MIB
-
 
 def hash_behind(attempt: Attempt, arrival: Arrival, hashes: Sequence[_Hash]) -> None:
     """Hash the file from its start to its end, as far as it has arrived without a gap."""
-    buffer = memoryview(bytearray(_BUFFER))
-    at = 0
-    while (reach := arrival.reach_beyond(at)) > at:
-        while at < reach and not arrival.over():
-            count = os.preadv(attempt.fd, [buffer[: min(_BUFFER, reach - at)]], at)
-            if count == 0:
-                raise OSError(errno.EIO, "the partial file was cut short", attempt.file.name)
-            for item in hashes:
-                item.update(buffer[:count])
-            at += count
+    at, buffer = 0, new_buffer()
+    while count := (piece := arrival.next_piece(at))[0]:
+        lent = piece[1]
+        if lent is None:
+            _read_back(attempt, arrival, hashes, (at, at + count), buffer)
+        else:
+            _update(hashes, lent)
+            arrival.give_back(lent)
+        at += count
+
+
+def _read_back(
+    attempt: Attempt,
+    arrival: Arrival,
+    hashes: Sequence[_Hash],
+    span: Range,
+    buffer: memoryview,
+) -> None:
+    at, end = span
+    while at < end and not arrival.over():
+        count = os.preadv(attempt.fd, [buffer[: end - at]], at)
+        if count == 0:
+            raise OSError(errno.EIO, "the partial file was cut short", attempt.file.name)
+        _update(hashes, buffer[:count])
+        at += count
+
+
+def _update(hashes: Sequence[_Hash], data: memoryview) -> None:
+    for item in hashes:
+        item.update(data)
 
 
 def keep_durable(attempt: Attempt, arrival: Arrival) -> None:

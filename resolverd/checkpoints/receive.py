@@ -4,119 +4,168 @@ from __future__ import annotations
 
 import ctypes
 import os
+import threading
 import time
-from collections import deque
-from dataclasses import dataclass
+from collections.abc import Callable
 
-from resolverd.checkpoints.arrival import Arrival
+from resolverd.checkpoints import pace, plan
+from resolverd.checkpoints.arrival import BUFFER, Arrival, new_buffer
 from resolverd.checkpoints.attempt import Attempt, back_off
 from resolverd.checkpoints.faults import Transient
 from resolverd.checkpoints.limits import MIB
+from resolverd.checkpoints.pace import Pace
 from resolverd.checkpoints.plan import Ranges
+from resolverd.checkpoints.shares import Share, Shares
 from resolverd.checkpoints.sources.base import Transfer
 from resolverd.errors import SourceError
 
-_BUFFER = MIB
 _FILL_SECONDS = 0.05
 _WRITE_OUT = 8 * MIB
 _SYNC_FILE_RANGE_WRITE = 2
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
-
-@dataclass(slots=True)
-class _Reach:
-    """How far a receiver has come in its part."""
-
-    at: int
-    end: int | None
+Begin = Callable[[Callable[[], None]], None]
 
 
 class Receivers:
-    """The receiving threads of one attempt.
+    """The receiving threads of one attempt: one at first, more where more bring more.
 
     Args:
         attempt: What they work on.
-        arrival: Told of what they wrote.
+        arrival: Told of what they wrote; it counts the first of them already.
         parts: What is missing.
+        begin: Gives work to one more thread.
     """
 
-    def __init__(self, attempt: Attempt, arrival: Arrival, parts: Ranges) -> None:
+    def __init__(self, attempt: Attempt, arrival: Arrival, parts: Ranges, begin: Begin) -> None:
         self._attempt = attempt
         self._arrival = arrival
-        self._parts = deque(parts)
+        self._shares = Shares(parts)
+        self._begin = begin
+        self._lock = threading.Lock()
+        self._running = 1
+        self._had = plan.covered(arrival.ranges)
+        self._pace = Pace(attempt.limits.connections, time.monotonic())
 
     def receive_parts(self) -> None:
-        """Bring parts until none is left; the work of each of several threads."""
+        """Bring shares until none is left, or fewer threads are wanted; the work of each."""
         try:
-            while self._parts and not self._arrival.over():
-                try:
-                    reach = _Reach(*self._parts.popleft())
-                except IndexError:
-                    return  # another thread was faster
-                self._receive(reach)
+            while True:
+                self._receive_shares()
+                if self._leaves():
+                    return
         finally:
             self._arrival.received()
 
+    def _receive_shares(self) -> None:
+        while not self._arrival.over() and not self._superfluous():
+            share = self._shares.take()
+            if share is None:
+                return
+            try:
+                self._receive(share)
+            finally:
+                self._shares.done(share)
+
     def receive_whole(self) -> None:
         """Bring the file from its start to its end; the work of one thread."""
-        reach, arrival = _Reach(0, None), self._arrival
+        share, arrival = Share(0, None, 0.0), self._arrival
         try:
-            self._drain(reach)
-            if arrival.size is not None and reach.at != arrival.size and not arrival.over():
+            self._drain(share)
+            if arrival.size is not None and share.at != arrival.size and not arrival.over():
                 raise SourceError(
-                    f"{self._attempt.file.name}: {reach.at} bytes came, {arrival.size} were "
+                    f"{self._attempt.file.name}: {share.at} bytes came, {arrival.size} were "
                     "announced."
                 )
         finally:
             if arrival.size is None:
-                arrival.size = reach.at
+                arrival.size = share.at
             arrival.received()
 
-    def _receive(self, reach: _Reach) -> None:
-        """Bring one part, in as many tries as it takes."""
+    # -- how many
+
+    def _superfluous(self) -> bool:
+        with self._lock:
+            return self._running > self._pace.connections
+
+    def _leaves(self) -> bool:
+        """Whether a thread may end: the last one may not while others have left something."""
+        with self._lock:
+            if self._running == 1 and self._shares and not self._arrival.over():
+                return False
+            self._running -= 1
+            return True
+
+    def _adapt(self) -> None:
+        """Begin another thread where that promises more."""
+        arrival = self._arrival
+        with self._lock:
+            done = plan.covered(arrival.ranges) - self._had
+            self._pace = pace.judged(self._pace, time.monotonic(), done, arrival.held_up)
+            wanted = self._pace.connections - self._running
+            self._running += max(0, wanted)
+        for _ in range(wanted):
+            arrival.joined()
+            self._begin(self.receive_parts)
+
+    def _refused(self, share: Share, began: int) -> bool:
+        """Whether a try brought nothing, while other threads show that the origin still gives."""
+        with self._lock:
+            if share.at != began or self._running == 1:
+                return False
+            self._pace = pace.refused(self._pace, self._running - 1)
+            return True
+
+    # -- one of them
+
+    def _receive(self, share: Share) -> None:
+        """Bring one share, in as many tries as it takes."""
         failures, job = 0, self._attempt.job
-        while reach.at != reach.end and not self._arrival.over():
-            began = reach.at
+        while share.at != share.end and not self._arrival.over():
+            began = share.at
             try:
-                self._drain(reach)
+                self._drain(share)
             except Transient as error:
-                if self._arrival.over():
+                if self._arrival.over() or self._refused(share, began):
                     return
-                failures = 1 if reach.at - began >= _BUFFER else failures + 1
+                failures = 1 if share.at - began >= BUFFER else failures + 1
                 back_off(error, failures, self._attempt.limits, job)
                 job.enter("fetching")
 
-    def _drain(self, reach: _Reach) -> None:
-        """Read to the end of a part, or of the file."""
+    def _drain(self, share: Share) -> None:
+        """Read to the end of a share, or of the file."""
         file = self._attempt.file
         with (
-            self._attempt.source.open(file, reach.at, reach.end) as transfer,
+            self._attempt.source.open(file, share.at, share.end) as transfer,
             self._arrival.aborting(transfer.abort),
         ):
-            self._pour(transfer, reach)
+            self._pour(transfer, share)
 
-    def _pour(self, transfer: Transfer, reach: _Reach) -> None:
-        buffer, fd = memoryview(bytearray(_BUFFER)), self._attempt.fd
-        flushed = reach.at
-        while reach.at != reach.end and not self._arrival.over():
-            room = _BUFFER if reach.end is None else min(_BUFFER, reach.end - reach.at)
-            count, broken = transfer.copy_to(fd, room), None
-            if count == 0:
+    def _pour(self, transfer: Transfer, share: Share) -> None:
+        buffer, fd = new_buffer(), self._attempt.fd
+        flushed = share.at
+        while not self._arrival.over() and (room := self._shares.claim(share, BUFFER)):
+            at, broken = share.at, None
+            if count := transfer.copy_to(fd, room):
+                self._arrival.wrote(at, count)
+            else:
                 count, broken = _gather(transfer, buffer[:room])
                 if self._arrival.size is None:
-                    self._attempt.grow(reach.at + count)
-                _write(fd, buffer[:count], reach.at)
-            if count:
-                self._arrival.wrote(reach.at, count)
-                reach.at += count
+                    self._attempt.grow(at + count)
+                _write(fd, buffer[:count], at)
+                if count:
+                    buffer = self._arrival.wrote_from(buffer, at, count)
+            share.at += count
             if broken is not None:
                 raise broken
             if count == 0:
                 return
-            if reach.at - flushed >= _WRITE_OUT:
-                _write_out(fd, flushed, reach.at - flushed)
-                flushed = reach.at
+            if share.at - flushed >= _WRITE_OUT:
+                _write_out(fd, flushed, share.at - flushed)
+                flushed = share.at
+            if self._attempt.journal is not None:
+                self._adapt()
 
 
 def _gather(transfer: Transfer, buffer: memoryview) -> tuple[int, Transient | None]:

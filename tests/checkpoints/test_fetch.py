@@ -8,16 +8,18 @@ import ipaddress
 import json
 import os
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from resolverd.checkpoints import disk
 from resolverd.checkpoints.faults import Denied, VerificationError
+from resolverd.checkpoints.pace import Pace
 from resolverd.checkpoints.policy import Policy
 from resolverd.errors import CacheError, SourceError
 from tests.checkpoints.conftest import PART, Bench, limits
-from tests.checkpoints.origin import Origin
+from tests.checkpoints.origin import Origin, Resource
 from tests.checkpoints.test_structure import safetensors
 
 SMALL = os.urandom(5000)
@@ -41,6 +43,39 @@ def test_a_big_file_comes_in_parts_and_no_byte_twice(origin: Origin, bench: Benc
     assert bench.content(manifest) == BIG
     assert resource.sent == len(BIG)
     assert len({request["range"] for request in resource.requests}) == 6
+
+
+def test_several_connections_bring_a_big_file_and_no_byte_twice(
+    origin: Origin, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_once(monkeypatch)
+    resource = origin.put("/a.bin", BIG)
+    assert bench.content(bench.fetch(origin.url("/a.bin"), sha256(BIG))) == BIG
+    assert resource.sent == len(BIG)
+
+
+def test_an_origin_that_takes_one_connection_only_gives_all_over_it(
+    origin: Origin, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_once(monkeypatch)
+    resource = origin.put("/a.bin", BIG)
+
+    def refuse(_: Resource) -> None:
+        if resource.sent < len(BIG) and len(resource.requests) in {2, 3, 4}:
+            resource.faults.statuses = [(503, {"Retry-After": "999"})]
+
+    resource.before = refuse
+    bench.limits = limits(connections=4, attempts=1)
+    assert bench.content(bench.fetch(origin.url("/a.bin"), sha256(BIG))) == BIG
+
+
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a download use all its connections, whatever they bring."""
+
+    def judged(pace: Pace, *_: object) -> Pace:
+        return replace(pace, connections=pace.most)
+
+    monkeypatch.setattr("resolverd.checkpoints.pace.judged", judged)
 
 
 def test_an_empty_file_is_published(origin: Origin, bench: Bench) -> None:
