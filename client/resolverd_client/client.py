@@ -9,9 +9,9 @@ from __future__ import annotations
 from time import monotonic
 
 from resolverd_client import local
-from resolverd_client.connection import close_all
+from resolverd_client.connection import Silence, close_all
 from resolverd_client.errors import AssetNotFoundError, FetchError, RequestError
-from resolverd_client.link import Link, seconds, value
+from resolverd_client.link import Link, SilentError, seconds, value
 from resolverd_client.watching import Watch
 
 TYPE_CHECKING = False
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _NAMES = ("names",)
 # The daemon ends a wait by itself; only when it does not is the connection given up.
 _GRACE = 2.0
+_SHORTEST = 0.05
 
 
 class Client:
@@ -336,7 +337,14 @@ class Client:
             if progress is not None and what == "progress" and len(about) == 2:
                 progress(about[1])
 
-        return self._link.run(lambda each: each.call(method, params, deadline, notice), deadline)
+        # A daemon that hangs holds its connections: only another question shows that.
+        silence = Silence(max(_SHORTEST, self._link.timeout / 2), self._link.probe)
+        try:
+            return self._link.run(
+                lambda each: each.call(method, params, deadline, notice, silence), deadline
+            )
+        except SilentError as error:
+            raise error.__cause__ or error from None
 
 
 _TARGET_KEYS = frozenset(("name", "uri", "field", "kind", "env", "checksum"))

@@ -91,6 +91,21 @@ def connect(paths: list[str], deadline: float) -> Connection:
     raise ConnectionError("; ".join(hopeless + failures))
 
 
+class Silence:
+    """What to do while a call that may take for ever brings nothing.
+
+    Attributes:
+        seconds: How long nothing must have come.
+        check: Called then, again and again; it raises to give the call up.
+    """
+
+    __slots__ = ("check", "seconds")
+
+    def __init__(self, seconds: float, check: Callable[[], None]) -> None:
+        self.seconds = seconds
+        self.check = check
+
+
 class Connection:
     """A connection on which hello is done.
 
@@ -185,8 +200,16 @@ class Connection:
         params: list[object],
         deadline: float | None,
         notice: Callable[[str, list[Any]], None] | None = None,
+        silence: Silence | None = None,
     ) -> tuple[Any, list[int]]:
         """Make one call that may take long, send notifications on its way, or bring descriptors.
+
+        Args:
+            method: What to call.
+            params: Its parameters.
+            deadline: When to give up; None for no end.
+            notice: Called with each notification.
+            silence: What to do while nothing comes.
 
         Returns:
             The result, and the descriptors that came with it: the caller's to close.
@@ -199,7 +222,7 @@ class Connection:
         self._send(protocol.request(ident, method, params), deadline)
         fds: list[int] = []
         try:
-            return self._result(ident, deadline, notice, fds), fds
+            return self._result(ident, lambda: self._next(deadline, fds, silence), notice), fds
         except BaseException:
             close_all(fds)
             raise
@@ -207,12 +230,11 @@ class Connection:
     def _result(
         self,
         ident: int,
-        deadline: float | None,
+        following: Callable[[], list[Any]],
         notice: Callable[[str, list[Any]], None] | None,
-        fds: list[int],
     ) -> Any:
         while True:
-            message = self._next(deadline, fds)
+            message = following()
             if message[:2] == [protocol.RESPONSE, ident] and len(message) == 4:
                 if message[2] is not None:
                     raise from_wire(message[2])
@@ -229,9 +251,11 @@ class Connection:
             raise self._unexpected(message)
         return message[1], message[2]
 
-    def _next(self, deadline: float | None, fds: list[int]) -> list[Any]:
+    def _next(
+        self, deadline: float | None, fds: list[int], silence: Silence | None = None
+    ) -> list[Any]:
         while not self._queue:
-            self._wait(deadline)
+            self._wait(deadline, silence)
             data, more, _, _ = socket.recv_fds(
                 self._socket, _CHUNK, 8, socket.MSG_DONTWAIT | socket.MSG_CMSG_CLOEXEC
             )
@@ -277,10 +301,16 @@ class Connection:
             parts.append(self._receive(deadline))
         return messages[0] if len(messages) == 1 else messages, b"".join(parts)
 
-    def _wait(self, deadline: float | None) -> None:
-        left = None if deadline is None else max(0.0, (deadline - monotonic()) * 1000)
-        if not self._poll(left):
-            raise TimeoutError("the daemon did not answer in time")
+    def _wait(self, deadline: float | None, silence: Silence | None = None) -> None:
+        while True:
+            left = None if deadline is None else max(0.0, (deadline - monotonic()) * 1000)
+            most = None if silence is None else silence.seconds * 1000
+            ends = most is None or (left is not None and left <= most)
+            if self._poll(left if ends else most):
+                return
+            if ends or silence is None:
+                raise TimeoutError("the daemon did not answer in time")
+            silence.check()
 
 
 def close_all(fds: list[int]) -> None:

@@ -54,6 +54,10 @@ def seconds(value: object, what: str) -> float:
     return float(value)  # type: ignore[arg-type]
 
 
+class SilentError(Exception):
+    """The daemon holds the connection, and does not answer; the cause is for the caller."""
+
+
 class Replies:
     """Packed replies of one generation of one daemon."""
 
@@ -221,6 +225,18 @@ class Link:
             if connection is None or not stale:
                 sleep(min(pause, limit - now))
                 pause = min(2 * pause, _LONGEST_PAUSE)
+
+    def probe(self) -> None:
+        """Make sure that the daemon answers, on another connection, within half of the timeout.
+
+        Raises:
+            SilentError: It does not.
+        """
+        deadline = monotonic() + self.timeout / 2
+        try:
+            self.run(lambda each: each.lookup("get", [""], deadline), deadline)
+        except DaemonUnavailableError as error:
+            raise SilentError from error
 
     def _settle(self, connection: Connection | None, error: BaseException) -> Exception:
         """Keep the connection if its daemon answered, else drop it.

@@ -262,3 +262,30 @@ def test_idle_connections_are_closed_with_their_client(server: Served) -> None:
     eventually(lambda: watcher.status()["connections"] == 1)
     Client(server.path).get_names()
     eventually(lambda: watcher.status()["connections"] == 1)
+
+
+def test_a_daemon_that_hangs_ends_even_a_call_without_end(server: Served) -> None:
+    client, watcher = server.client(timeout=1), server.client()
+    with ThreadPoolExecutor(1) as pool:
+        ended = pool.submit(client._long, "slow", [], None)
+        eventually(lambda: watcher.call("running") == 1)
+        server.process.send_signal(signal.SIGSTOP)
+        with pytest.raises(DaemonUnavailableError, match="resolverd serve"):
+            ended.result(30)
+
+
+def test_a_long_call_outlasts_the_timeout_of_a_daemon_that_answers(server: Served) -> None:
+    client, watcher = server.client(timeout=4), server.client()
+    with ThreadPoolExecutor(1) as pool:
+        ended = pool.submit(client._long, "slow", [], None)
+        eventually(lambda: watcher.call("running") == 1)
+        probes = requests_of(client)
+        eventually(lambda: requests_of(client) > probes)  # it was asked beside the call
+        assert not ended.done()
+        server.stop()
+        with pytest.raises(DaemonUnavailableError):
+            ended.result(30)
+
+
+def requests_of(client: Client) -> int:
+    return sum(each._ident for each in client._link.idle)

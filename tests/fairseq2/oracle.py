@@ -180,13 +180,13 @@ def environment(changes):
 REQUESTS = {do.__name__: do for do in (files, directory, package, cards, directories, download)}
 
 
-def main():
+def main(requests=REQUESTS):
     # Answers alone go where they are read.
     answers, sys.stdout = sys.stdout, sys.stderr
     warnings.simplefilter("ignore")
     for line in sys.stdin:
         name, arguments = json.loads(line)
-        print(json.dumps(REQUESTS[name](**arguments)), file=answers, flush=True)
+        print(json.dumps(requests[name](**arguments)), file=answers, flush=True)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,215 @@
+"""A job: the real fairseq2, with whatever is installed beside it, doing what it is told.
+
+Takes all requests of oracle.py, and those of a job that lives on from one request to the next.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import logging
+import os
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+import fairseq2
+import oracle
+from exact import tree
+from fairseq2.assets import AssetCardError, AssetDownloadManager, AssetStore
+from fairseq2.assets.cli import _main
+from fairseq2.composition import register_file_assets, register_package_assets
+from fairseq2.runtime.dependency import DependencyContainer
+from fairseq2.utils.uri import Uri
+
+try:
+    from resolverd_client.fairseq2 import setup
+except ImportError:  # fairseq2 alone
+    setup = None
+
+kept = {}
+
+
+def arranged(paths=(), packages=(), names=(), environ=None, site_dirs=()):
+    """All that a job can see of the stores of one arrangement, or fairseq2's refusal."""
+
+    def see():
+        store = opened(paths, packages)
+        return {
+            "names": sorted(store.asset_names),
+            "cards": {
+                name: oracle.attempt(seen, store, name)
+                for name in sorted({*(n.partition("@")[0] for n in store.asset_names), *names})
+            },
+            "found": found(store),
+        }
+
+    sys.path[:0] = [each for each in site_dirs if each not in sys.path]
+    with oracle.environment(environ or {}):
+        return oracle.attempt(see)
+
+
+def sources(paths=(), packages=(), environ=None):
+    """Where each store's cards come from, in fairseq2's order."""
+    with oracle.environment(environ or {}):
+        store = opened(paths, packages)
+        providers = getattr(store, "_own", store)._metadata_providers
+        return [[each.source, type(each).__name__] for each in providers]
+
+
+def opened(paths, packages):
+    container = oracle.fresh()
+    for path in paths:
+        register_file_assets(container, Path(path))
+    for package in packages:
+        register_package_assets(container, package)
+    return container.resolve(AssetStore)
+
+
+def found(store):
+    """Names by a field's value; a broken card anywhere ends the search, in no certain order."""
+    try:
+        return sorted(card.name for card in store.find_cards("model_family", "llama"))
+    except AssetCardError:
+        return "a broken card"
+
+
+def seen(store, name):
+    card = store.maybe_retrieve_card(name)
+    return card and {"chain": oracle.chain(card), "fields": oracle.fields(card)}
+
+
+def keep(paths=(), environ=None):
+    """Open a store that later requests ask; it lives as long as the job."""
+    with oracle.environment(environ or {}), told() as warnings:
+        kept["container"] = container = oracle.fresh()
+        for path in paths:
+            register_file_assets(container, Path(path))
+        kept["store"] = oracle.attempt(container.resolve, AssetStore)
+    return {"warnings": warnings}
+
+
+def ask(name):
+    """A card of the kept store: the fields of its chain, or the refusal."""
+
+    def look():
+        card = kept["store"].maybe_retrieve_card(name)
+        return card and [tree({**link}) for link in metadata_of(card)]
+
+    begin = time.monotonic()
+    with told() as warnings:
+        answer = oracle.attempt(look)
+    return {"card": answer, "warnings": warnings, "seconds": time.monotonic() - begin}
+
+
+def metadata_of(card):
+    while card is not None:
+        yield {k: v for k, v in card.metadata.items() if not k.startswith("__")}
+        card = card.base
+
+
+def names():
+    return sorted(kept["store"].asset_names)
+
+
+def requests():
+    """How many requests the kept store's client has sent."""
+    return sum(each._ident for each in kept["store"]._node._link.idle)
+
+
+def fetch(uri, kind="model", environ=None, **options):
+    """Download as fairseq2 does; the path and what it holds, or the refusal."""
+
+    def do():
+        manager = oracle.fresh(no_progress=False).resolve(AssetDownloadManager)
+        path = getattr(manager, f"download_{kind}")(Uri.parse(uri), **options)
+        return {"path": str(path), "text": Path(path).read_text() if Path(path).is_file() else None}
+
+    begin = time.monotonic()
+    with oracle.environment(environ or {}), told() as warnings:
+        answer = oracle.attempt(do)
+    return {"answer": answer, "warnings": warnings, "seconds": time.monotonic() - begin}
+
+
+def strange(version):
+    """Set the extension up in a fairseq2 of another version, or of another build."""
+    with told() as warnings:
+        containers = []
+        for _ in range(2):
+            before, fairseq2.__version__ = fairseq2.__version__, version or fairseq2.__version__
+            try:
+                container = DependencyContainer() if version is None else oracle.fresh()
+                if version is None:
+                    setup(container)
+            finally:
+                fairseq2.__version__ = before
+            containers.append(container)
+    made = [type(each.maybe_resolve(AssetStore)).__name__ for each in containers]
+    return {"warnings": warnings, "stores": made}
+
+
+def command(arguments, environ):
+    """What ``python -m fairseq2.assets`` prints; run in a child, where it may do as it likes."""
+    os.environ.update(environ)
+    sys.argv = ["assets", *arguments]
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output):
+        try:
+            _main()
+        except SystemExit as end:
+            return [end.code, output.getvalue()]
+    return [0, output.getvalue()]
+
+
+def together(calls):
+    """Run requests at once, each in a forked child; give their answers in order."""
+    pipes = [os.pipe() for _ in calls]
+    children = []
+    for (name, arguments), (reading, writing) in zip(calls, pipes, strict=True):
+        pid = os.fork()
+        if not pid:
+            with os.fdopen(writing, "w") as out:
+                os.close(reading)
+                json.dump(oracle.attempt(partial(REQUESTS[name], **arguments)), out)
+            os._exit(0)
+        children.append(pid)
+        os.close(writing)
+    answers = []
+    for reading, _ in pipes:
+        with os.fdopen(reading) as stream:
+            answers.append(json.load(stream))
+    for pid in children:
+        os.waitpid(pid, 0)
+    return answers
+
+
+@contextlib.contextmanager
+def told():
+    """Collect the warnings of resolverd's extension."""
+    lines = []
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: lines.append(record.getMessage())
+    logger = logging.getLogger("resolverd_client")
+    logger.addHandler(handler)
+    logger.propagate = False
+    try:
+        yield lines
+    finally:
+        logger.removeHandler(handler)
+
+
+REQUESTS = {
+    **oracle.REQUESTS,
+    **{
+        do.__name__: do
+        for do in (
+            arranged, sources, keep, ask, names, requests, fetch, command, together, strange,
+        )
+    },
+}  # fmt: skip
+
+
+if __name__ == "__main__":
+    oracle.main(REQUESTS)

@@ -1,0 +1,136 @@
+"""With resolverd-client installed a job sees exactly what fairseq2 alone would have shown it."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.daemon.running import daemon, write
+
+pytestmark = pytest.mark.fairseq2
+
+SYSTEM = """\
+name: a
+model_family: llama
+base: b
+checkpoint: sub/a.pt
+when: 2024-05-06 07:08:09.5+02:00
+nested: {deep: [1, 2.5, {x: null}], true: 010}
+---
+name: a@user
+mine: true
+---
+name: a@cluster
+base: c
+---
+name: b
+tokenizer: hg://org/tok
+model_family: llama
+"""
+FILES = {
+    "system/one.yaml": SYSTEM,
+    "system/deep/er/two.yml": "name: c\nmodel_family: mistral\ntokenizer: file:///x\n",
+    "user/mine.yaml": "name: u\nbase: a\n---\nname: b@cluster\nx: 1\n",
+    "team/t.yaml": "name: t\nbase: u\n---\nname: no_base\nbase: nowhere\n",
+    "private/p.yaml": "name: p\nbase: t\nmodel_family: llama\n---\nname: p@user\nbase: ' b '\n",
+    "clash/k.yaml": "name: k\n---\nname: b\nother: b\n",
+    "loop/l.yaml": "name: l\nbase: l2\n---\nname: l2\n---\nname: l@x\n",
+    "twice/w.yaml": "name: w\n",
+    "single.yaml": "name: s\nbase: a\n---\nname: s@cluster\ny: [1]\n",
+    "site/cards_of_ours/x.yaml": "name: x\nbase: a\ncheckpoint: rel.pt\n",
+    "site/cards_of_ours/sub/y.yml": "name: y\n",
+    "site/cards_elsewhere/z.yaml": "name: z\nbase: x\n",
+}
+SERVED = ("system", "user", "team", "clash", "loop", "twice", "single.yaml", "empty")
+
+STORES = {"FAIRSEQ2_ASSET_DIR": "system", "FAIRSEQ2_USER_ASSET_DIR": "user"}
+BOTH = "before_ours,after_ours"
+ARRANGEMENTS = [
+    {},
+    {"environ": STORES},
+    {"environ": {"FAIRSEQ2_ASSET_DIR": "system"}},
+    {"environ": {"FAIRSEQ2_ASSET_DIR": "user", "FAIRSEQ2_USER_ASSET_DIR": "system"}},
+    {"environ": {"FAIRSEQ2_ASSET_DIR": "link"}},
+    {"environ": {"FAIRSEQ2_USER_ASSET_DIR": "private"}},
+    {"environ": {"FAIRSEQ2_ASSET_DIR": "empty"}},
+    {"environ": {"FAIRSEQ2_ASSET_DIR": "nowhere"}},
+    {"environ": {"XDG_CONFIG_HOME": "config"}},
+    {"environ": STORES, "paths": ["team"]},
+    {"environ": STORES, "paths": ["team", "private", "single.yaml"]},
+    {"environ": STORES, "paths": ["link/../team", "loop"]},
+    {"environ": STORES, "paths": ["twice/", "twice/.", "private"]},
+    {"environ": STORES, "paths": ["nowhere"]},
+    {"environ": STORES, "paths": ["single.yaml"], "packages": ["cards_of_ours"]},
+    {"environ": STORES, "packages": ["cards_of_ours", "cards_elsewhere"]},
+    {"environ": STORES, "packages": ["cards_nowhere"]},
+    {"environ": STORES, "paths": ["clash"]},
+    {"environ": {"FAIRSEQ2_USER_ASSET_DIR": "clash"}},
+    {"environ": {**STORES, "OTHERS": "before_ours"}},
+    {"environ": {**STORES, "OTHERS": "after_ours"}},
+    {"environ": {**STORES, "OTHERS": BOTH}, "paths": ["team", "private"]},
+    {"environ": {**STORES, "OTHERS": BOTH, "ENV_OF_before_ours": "cluster"}},
+    {"environ": {**STORES, "OTHERS": BOTH, "ENV_OF_after_ours": "cluster"}, "paths": ["team"]},
+]
+NAMES = ["a@", "a@user", "a@cluster", "a@nowhere", " a ", "b@cluster", "nothing", "", "@", "p@user"]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("stores")
+    for path, text in FILES.items():
+        write(folder / path, text)
+    (folder / "empty").mkdir()
+    (folder / "link").symlink_to("system")
+    (folder / "config" / "fairseq2").mkdir(parents=True)
+    (folder / "config" / "fairseq2" / "assets").symlink_to(folder / "team")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def served(place, extended):
+    packages = [f"package:cards_of_ours@{place / 'site'}"]
+    packages += [f"package:fairseq2.assets.cards@{extended.site_dir}"]
+    with daemon(stores=[*packages, *(str(place / each) for each in SERVED)]) as running:
+        yield running
+
+
+def placed(place, arrangement):
+    """Name the folders of an arrangement where they really are."""
+    known = {path.partition("/")[0] for path in FILES} | {"empty", "nowhere", "link", "config"}
+    environ = {
+        key: str(place / value) if value in known else value
+        for key, value in arrangement.get("environ", {}).items()
+    }
+    return {
+        "environ": environ,
+        "paths": [f"{place}/{path}" for path in arrangement.get("paths", ())],
+        "packages": arrangement.get("packages", []),
+    }
+
+
+@pytest.mark.parametrize("arrangement", ARRANGEMENTS, ids=str)
+def test_every_arrangement_of_stores_looks_as_without_it(
+    fairseq2, extended, served, place, arrangement
+):
+    asked = placed(place, arrangement)
+    more = {"names": NAMES, "site_dirs": [str(place / "site")]}
+    theirs = fairseq2.ask("arranged", **asked, **more)
+    asked["environ"]["RESOLVERD_SOCKET"] = str(served.socket)
+    assert extended.ask("arranged", **asked, **more) == theirs
+
+
+def test_the_stores_that_the_daemon_serves_come_from_it_and_no_other(extended, served, place):
+    environ = {key: str(place / value) for key, value in STORES.items()}
+    environ["RESOLVERD_SOCKET"] = str(served.socket)
+    paths = [str(place / each) for each in ("team", "private", "single.yaml")]
+    packages = ["cards_of_ours", "cards_elsewhere"]
+    extended.ask("arranged", site_dirs=[str(place / "site")])
+    assert extended.ask("sources", paths=paths, packages=packages, environ=environ) == [
+        ["package:fairseq2.assets.cards", "NodeProvider"],
+        [f"path:{place}/system", "NodeProvider"],
+        [f"path:{place}/user", "NodeProvider"],
+        [f"path:{place}/team", "NodeProvider"],
+        [f"path:{place}/private", "CachedAssetMetadataProvider"],
+        [f"path:{place}/single.yaml", "NodeProvider"],
+        ["package:cards_of_ours", "NodeProvider"],
+        ["package:cards_elsewhere", "CachedAssetMetadataProvider"],
+    ]
