@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import huggingface_hub.constants
+import huggingface_hub.file_download
 from exact import tree
 from fairseq2.assets import (
     AssetDirectoryAccessor,
@@ -153,15 +154,23 @@ def fields(card):
     return found
 
 
-def download(uri, kind, cache_dir, hub_cache):
-    """Where fairseq2's own manager finds an asset when it may not fetch anything."""
+def download(uri, kind, cache_dir, hub_cache, endpoint=None):
+    """Where fairseq2's own manager finds an asset, without fetching anything or from a Hub."""
 
     def find():
         manager = fresh().resolve(AssetDownloadManager)
-        return str(getattr(manager, f"download_{kind}")(Uri.parse(uri), local_only=True))
+        get = getattr(manager, f"download_{kind}")
+        return str(get(Uri.parse(uri), local_only=endpoint is None))
 
     # Read once by huggingface_hub, when it is imported.
-    huggingface_hub.constants.HF_HUB_CACHE = download_manager.HF_HUB_CACHE = hub_cache
+    known = huggingface_hub.constants
+    known.HF_HUB_CACHE = download_manager.HF_HUB_CACHE = hub_cache
+    known.HF_HUB_OFFLINE = endpoint is None
+    if endpoint is not None:
+        known.ENDPOINT = endpoint
+        template = endpoint + "/{repo_id}/resolve/{revision}/{filename}"
+        huggingface_hub.file_download.HUGGINGFACE_CO_URL_TEMPLATE = template
+    huggingface_hub.utils.reset_sessions()
     with environment({"FAIRSEQ2_CACHE_DIR": cache_dir}):
         return attempt(find)
 
