@@ -15,12 +15,13 @@ from resolverd.checkpoints.attempt import back_off
 from resolverd.checkpoints.digest import Digest
 from resolverd.checkpoints.errand import Errand
 from resolverd.checkpoints.faults import Changed, Transient
+from resolverd.checkpoints.gather import gathered
 from resolverd.checkpoints.hashing import faults
 from resolverd.checkpoints.manifest import Entry, Manifest
 from resolverd.checkpoints.plan import Trust
 from resolverd.checkpoints.sources.base import Listing, Source
 from resolverd.checkpoints.trust import Record
-from resolverd.checkpoints.verify import verified
+from resolverd.checkpoints.verify import Unfit
 from resolverd.errors import SourceError
 
 _RESTARTS = 4
@@ -71,7 +72,7 @@ def _brought(errand: Errand, source: Source, listing: Listing) -> Manifest:
     with disk.explained(layout):
         os.makedirs(layout.partial(errand.asset), mode=0o700, exist_ok=True)
         errand.claim.hold({file.name: file.size or 0 for file in listing.files})
-    brought = [verified(errand, source, file, record) for file in listing.files]
+    brought = _gathered(errand, source, listing, record)
     fetched = tuple(entry for entry, _ in brought)
     with disk.explained(layout):
         files = assemble(errand, fetched)
@@ -86,6 +87,16 @@ def _brought(errand: Errand, source: Source, listing: Listing) -> Manifest:
         disk.write(layout.trust(errand.asset), record.dump())
         disk.discard(layout, errand.asset)
     return manifest
+
+
+def _gathered(
+    errand: Errand, source: Source, listing: Listing, record: Record
+) -> list[tuple[Entry, Trust]]:
+    """Every file, verified; one that does not hold is in quarantine before anyone hears of it."""
+    try:
+        return gathered(errand, source, listing.files, record)
+    except Unfit as found:
+        errand.quarantine(found.data, found.reason)
 
 
 def _described(

@@ -56,6 +56,26 @@ class Job:
             with self._lock:
                 self._aborts.discard(abort)
 
+    @contextlib.contextmanager
+    def share(self) -> Iterator[Job]:
+        """While in the block, a part of this job: it stops with it, and its bytes count in it."""
+        seen = 0
+
+        def take(
+            step: Step, done: int, _total: int | None, _rate: float, fault: str | None
+        ) -> None:
+            nonlocal seen
+            with self._lock:
+                self._step, self._fault = step, fault or self._fault
+                self._done += done - seen
+                seen = done
+            self.tell()
+
+        part = Job(take, self._clock)
+        with self.stopping(part.stop):
+            yield part
+        take(part._step, part._done, None, 0.0, None)  # its own kind
+
     @property
     def stopped(self) -> bool:
         """Whether the job is to end."""

@@ -1,7 +1,7 @@
 """One file of an asset, from absent to verified.
 
-The order is the table of :mod:`resolverd.checkpoints.state`. What does not hold is in quarantine
-before anyone hears of it.
+The order is the table of :mod:`resolverd.checkpoints.state`. Whoever is told that a file does not
+hold puts it into quarantine before anyone else hears of it.
 """
 
 from __future__ import annotations
@@ -22,6 +22,20 @@ from resolverd.checkpoints.trust import Record
 from resolverd.errors import SourceError
 
 
+class Unfit(Exception):  # noqa: N818  # says what it is about, for who keeps the rest
+    """A file that came is not what it should be.
+
+    Attributes:
+        data: Where it is.
+        reason: What is wrong.
+    """
+
+    def __init__(self, data: str, reason: str) -> None:
+        super().__init__(reason)
+        self.data = data
+        self.reason = reason
+
+
 def verified(
     errand: Errand, source: Source, file: RemoteFile, record: Record
 ) -> tuple[Entry, Trust]:
@@ -32,7 +46,8 @@ def verified(
 
     Raises:
         Changed: When the origin has another version by now.
-        SourceError: When the origin does not give it, or gives another one.
+        Unfit: When it is not what it should be.
+        SourceError: When the origin does not give it.
         CacheError: When the disk does not take it.
     """
     expected = _expected(errand, source, file, record)
@@ -49,11 +64,11 @@ def verified(
     life.on(Event.FILLED)
     if reason := _mismatch(expected, digests):
         life.on(Event.MISMATCHED)
-        errand.quarantine(data, reason)
+        raise Unfit(data, reason)
     life.on(Event.MATCHED)
     if reason := structure.fault(data, file.name):
         life.on(Event.MISMATCHED)
-        errand.quarantine(data, reason)
+        raise Unfit(data, reason)
     return Entry(file.name, size, digests), expected.trust
 
 

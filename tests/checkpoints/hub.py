@@ -95,6 +95,7 @@ class Hub:
         self.requests: list[Request] = []
         self.forced: list[tuple[int, dict[str, str]]] = []  # answered first
         self.before: Callable[[Request], None] | None = None  # called at each request
+        self.outside: Callable[[Request], None] | None = None  # the same, and may wait
         self.lie: Callable[[dict[str, object]], None] | None = None  # changes each tree entry
         hub = self
 
@@ -169,6 +170,8 @@ class _Handler(BaseHTTPRequestHandler):
             forced = self.world.forced.pop(0) if self.world.forced else None
             if self.world.before:
                 self.world.before(request)
+        if self.world.outside:
+            self.world.outside(request)
         try:
             if forced:
                 self._send(*forced, b"")

@@ -126,7 +126,7 @@ class Connections:
             if response.status not in _REDIRECTS or target is None or not self._follow:
                 return response, url
             response.close()
-            url = self._redirected(url, target)
+            url = self.redirected(url, target)
         raise SourceError(f"{self.name}: more than {self._limits.redirects} redirects.")
 
     def close(self) -> None:
@@ -140,7 +140,13 @@ class Connections:
         except Denied as error:
             raise Denied(f"{self.name}: redirects to {error}") if redirected else error from None
 
-    def _redirected(self, url: str, location: str) -> str:
+    def redirected(self, url: str, location: str) -> str:
+        """Where an answer from ``url`` leads to.
+
+        Raises:
+            SourceError: When that is no URL.
+            Denied: When it leaves TLS.
+        """
         try:
             target = urljoin(url, location)
         except ValueError:

@@ -6,6 +6,8 @@ import os
 from collections.abc import Mapping
 
 from resolverd.checkpoints import private
+from resolverd.checkpoints.policy import Policy
+from resolverd.checkpoints.rules import first
 from resolverd.checkpoints.sources.hub.settings import HubSettings
 from resolverd.errors import SourceError
 
@@ -18,6 +20,12 @@ _TOKEN_MOST = 1 << 12
 def endpoint(settings: HubSettings, environ: Mapping[str, str]) -> str:
     """The Hub's URL, without a slash at its end."""
     return (settings.endpoint or environ.get("HF_ENDPOINT") or PUBLIC).rstrip("/")
+
+
+def token_for(uri: str, rules: Policy, environ: Mapping[str, str]) -> str | None:
+    """The token for one repository: its rule's, where one names a token, else that for all."""
+    own = first(rules.rules, uri, lambda rule: rule.token)
+    return private.read(own, environ) if own else hub_token(rules.hub, environ)
 
 
 def hub_token(settings: HubSettings, environ: Mapping[str, str]) -> str | None:
@@ -72,4 +80,5 @@ def _sound(token: str, place: str) -> str:
     """Refuse what no header can carry; without showing it."""
     if not token.isascii() or not token.isprintable() or " " in token:
         raise SourceError(f"{place}: holds no token: one is letters, digits and '_' alone.")
+    private.remember(token)
     return token

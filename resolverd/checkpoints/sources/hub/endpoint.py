@@ -8,16 +8,16 @@ from its own cache) are followed.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 from urllib3.exceptions import HTTPError
 from urllib3.response import BaseHTTPResponse
 
+from resolverd.checkpoints import policy
 from resolverd.checkpoints.faults import Transient
 from resolverd.checkpoints.limits import Limits
 from resolverd.checkpoints.policy import Policy
-from resolverd.checkpoints.sources.http.connections import Connections
+from resolverd.checkpoints.sources.http.connections import Connections, bearer
 from resolverd.checkpoints.sources.hub.errors import Asked, refuse
 from resolverd.errors import SourceError
 
@@ -37,9 +37,11 @@ class Endpoint:
 
     def __init__(self, asked: Asked, token: str | None, limits: Limits, rules: Policy) -> None:
         self._asked = asked
-        self._token = token
         self._redirects = limits.redirects
-        self._connections = Connections(asked.name, limits, rules, self._sign, follow=False)
+        # Where the Hub is, the operator says, not the card.
+        allowed = policy.trusting(rules, asked.endpoint)
+        sign = bearer(token, self._is_hub) if token else None
+        self._connections = Connections(asked.name, limits, allowed, sign, follow=False)
 
     def get(
         self, url: str, headers: Mapping[str, str] | None = None
@@ -95,27 +97,14 @@ class Endpoint:
         """Close every connection."""
         self._connections.close()
 
-    def _sign(self, _method: str, url: str, headers: Mapping[str, str]) -> Mapping[str, str]:
-        if self._token is None or not self._is_hub(url):
-            return headers
-        return {**headers, "Authorization": f"Bearer {self._token}"}
-
     def _target(self, response: BaseHTTPResponse, url: str) -> str | None:
         location = response.headers.get("Location")
         if response.status not in _REDIRECTS or location is None:
             return None
-        target = urljoin(url, location)
-        if url.startswith("https:") and not target.startswith("https:"):
-            raise SourceError(f"{self._asked.name}: redirects from https to http: refused.")
-        return target
+        return self._connections.redirected(url, location)
 
     def _is_hub(self, url: str) -> bool:
         return _origin(url) == _origin(self._asked.endpoint)
-
-
-def means(rules: Policy) -> Policy:
-    """The rules for what an ``hg://`` URI leads to: where the Hub is, the operator says."""
-    return replace(rules, schemes=("http", "https"))
 
 
 def _origin(url: str) -> tuple[str, str, int | None]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -26,17 +27,31 @@ _PART_MOST = 240  # NAME_MAX is 255
 _NEXT = re.compile(r"""<([^<>]*)>\s*;\s*rel="?next"?""")
 
 
-def commit(body: bytes, name: str) -> str:
-    """The commit that a revision is at.
+@dataclass(frozen=True, slots=True)
+class About:
+    """A repository at a revision.
+
+    Attributes:
+        commit: What the revision is at.
+        restricted: Whether not everyone may read it; where the Hub does not say, so it is.
+    """
+
+    commit: str
+    restricted: bool
+
+
+def about(body: bytes, name: str) -> About:
+    """Read what the Hub says of a repository at a revision.
 
     Raises:
         SourceError: When the answer is none of the Hub's.
     """
     found = _json(body, name)
-    sha = found.get("sha") if isinstance(found, dict) else None
+    said: dict[str, Any] = found if isinstance(found, dict) else {}
+    sha = said.get("sha")
     if not isinstance(sha, str) or not is_commit(sha):
         raise SourceError(f"{name}: the Hub's answer names no commit: check the endpoint.")
-    return sha
+    return About(sha, restricted=said.get("private", True) is not False or bool(said.get("gated")))
 
 
 def page(body: bytes, name: str) -> list[Mapping[str, Any]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
@@ -24,7 +25,7 @@ from resolverd.checkpoints.sources.http.errors import refuse_status
 from resolverd.checkpoints.sources.http.headers import Answer, described
 from resolverd.checkpoints.sources.http.transfer import HttpTransfer
 from resolverd.checkpoints.sources.hub import access, listing
-from resolverd.checkpoints.sources.hub.endpoint import Endpoint, means
+from resolverd.checkpoints.sources.hub.endpoint import Endpoint
 from resolverd.checkpoints.sources.hub.errors import Asked
 from resolverd.checkpoints.target import Wanted
 from resolverd.errors import SourceError
@@ -45,10 +46,12 @@ class HubSource:
         self._wanted = wanted
         self._repository = wanted.repository
         self._url = access.endpoint(rules.hub, os.environ)
-        token = access.hub_token(rules.hub, os.environ)
-        asked = Asked(wanted.shown, self._repository, self._url, token is not None)
-        self._hub = Endpoint(asked, token, limits, means(rules))
-        self._elsewhere = Connections(wanted.shown, limits, means(rules))
+        token = access.token_for(wanted.normal, rules, os.environ)
+        self._known = token is not None
+        asked = Asked(wanted.shown, self._repository, self._url, self._known)
+        self._hub = Endpoint(asked, token, limits, rules)
+        means = replace(rules, schemes=("http", "https"))
+        self._elsewhere = Connections(wanted.shown, limits, means)
         self._places: dict[str, str] = {}
         self._commit = ""
 
@@ -56,13 +59,14 @@ class HubSource:
         """Ask which commit the revision is at, and for that commit's files."""
         revision = quote(self._repository.revision, safe="")
         body, _ = self._hub.read(f"{self._api}/revision/{revision}")
-        self._commit = listing.commit(body, self._wanted.shown)
+        about = listing.about(body, self._wanted.shown)
+        self._commit = about.commit
         self._places.clear()
         stamp = f"commit:{self._commit}"
         if stamp == known:
             return None
         files = listing.chosen(self._entries(), self._wanted.kind, self._wanted.shown)
-        return Listing(files, stamp)
+        return Listing(files, stamp, private=self._known and about.restricted)
 
     def open(self, file: RemoteFile, start: int, end: int | None) -> HttpTransfer:
         """Request a part of a file, from wherever the Hub keeps it."""
