@@ -10,6 +10,7 @@ import click
 
 from resolverd.ctl import output
 from resolverd.ctl.command import FAILED, Settings, command, shared_options
+from resolverd.ctl.completion import asset_names
 
 Row = dict[str, Any]
 
@@ -30,7 +31,7 @@ def _bytes(_context: click.Context, option: click.Parameter, value: str | None) 
 @click.group()
 @shared_options
 def cache() -> None:
-    """See and tend what the daemon keeps on this node's disk."""
+    """See and tend what is on this node's disk."""
 
 
 @cache.command("ls")
@@ -55,7 +56,9 @@ def list_cached(settings: Settings) -> None:
 
 
 @cache.command("rm")
-@click.argument("targets", nargs=-1, required=True, metavar="(NAME|URI|KEY)...")
+@click.argument(
+    "targets", nargs=-1, required=True, metavar="(NAME|URI|KEY)...", shell_complete=asset_names
+)
 @click.option("--force", is_flag=True, help="Also what is pinned. What is leased always stays.")
 @command
 def remove(settings: Settings, targets: tuple[str, ...], *, force: bool) -> int:
@@ -95,7 +98,9 @@ def collect(settings: Settings, to: int | None, *, dry_run: bool) -> None:
 
 
 @cache.command()
-@click.argument("targets", nargs=-1, required=True, metavar="(NAME|URI|KEY)...")
+@click.argument(
+    "targets", nargs=-1, required=True, metavar="(NAME|URI|KEY)...", shell_complete=asset_names
+)
 @command
 def pin(settings: Settings, targets: tuple[str, ...]) -> None:
     """Have checkpoints stay, whatever room is needed; also over a restart.
@@ -111,7 +116,9 @@ def pin(settings: Settings, targets: tuple[str, ...]) -> None:
 
 
 @cache.command()
-@click.argument("targets", nargs=-1, required=True, metavar="(NAME|URI|KEY)...")
+@click.argument(
+    "targets", nargs=-1, required=True, metavar="(NAME|URI|KEY)...", shell_complete=asset_names
+)
 @command
 def unpin(settings: Settings, targets: tuple[str, ...]) -> int:
     """Have checkpoints give way again where room is needed."""

@@ -11,16 +11,20 @@ from resolverd_client import AssetNotFoundError
 
 from resolverd.ctl import output
 from resolverd.ctl.command import FAILED, Settings, command
+from resolverd.ctl.completion import asset_names
 
 KINDS = click.Choice(["model", "dataset", "tokenizer"])
 
 
 @click.command("list")
-@click.argument("glob", required=False)
+@click.argument("glob", required=False, shell_complete=asset_names)
 @click.option("--kind", type=KINDS, help="Only assets of this kind.")
 @command
 def list_assets(settings: Settings, glob: str | None, kind: str | None) -> None:
-    """List the assets that are served, all or those whose name matches GLOB."""
+    """List the assets that are served.
+
+    All of them, or those whose name matches GLOB: *, ? and [...] as in a shell.
+    """
     cards = settings.client().list(glob, kind=kind)
     if settings.json:
         output.print_json(cards)
@@ -32,10 +36,13 @@ def list_assets(settings: Settings, glob: str | None, kind: str | None) -> None:
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", shell_complete=asset_names)
 @command
 def show(settings: Settings, name: str) -> None:
-    """Show an asset, and which card, file and environment each field came from."""
+    """Show an asset and where each field comes from.
+
+    That is the card of its base chain, the file and the environment.
+    """
     shown = settings.client().show(name)
     if settings.json:
         output.print_json(shown)
@@ -58,11 +65,14 @@ def _origin(field: dict[str, Any], places: dict[str, int]) -> tuple[str, ...]:
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", shell_complete=asset_names)
 @click.argument("field", required=False)
 @command
 def get(settings: Settings, name: str, field: str | None) -> None:
-    """Print an asset's fields with its base chain merged in, or one FIELD of it."""
+    """Print an asset's merged fields, or one FIELD.
+
+    Merged are its base chain and the environment's overrides.
+    """
     fields = settings.client().resolve(name)
     if field is not None and field not in fields:
         raise AssetNotFoundError(f"{name} has no field {field!r}; it has {', '.join(fields)}.")
@@ -74,10 +84,13 @@ def get(settings: Settings, name: str, field: str | None) -> None:
 
 
 @click.command()
-@click.argument("glob", required=False)
+@click.argument("glob", required=False, shell_complete=asset_names)
 @command
 def watch(settings: Settings, glob: str | None) -> None:
-    """Print each change of the served assets as it happens, until interrupted."""
+    """Print each change of the assets as it happens.
+
+    Ends on Ctrl-C; of all assets, or of those whose name matches GLOB.
+    """
     try:
         for event in settings.client().watch(glob):
             _tell(settings, event)
@@ -103,7 +116,7 @@ def _tell(settings: Settings, event: dict[str, object]) -> None:
 @click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 @command
 def lint(settings: Settings, paths: tuple[Path, ...]) -> int:
-    """Check card files or store directories without a daemon.
+    """Check card files or stores; needs no daemon.
 
     Exits 1 on anything that fairseq2 0.8.1 would refuse.
     """

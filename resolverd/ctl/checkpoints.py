@@ -12,13 +12,16 @@ from resolverd_client import Client, ResolverdError
 from resolverd.ctl import output
 from resolverd.ctl.cards import KINDS
 from resolverd.ctl.command import FAILED, NO_SUCH_ASSET, USAGE, Settings, command
+from resolverd.ctl.completion import asset_names
 
 Event = dict[str, Any]
 Progress = Callable[[Event], None]
 
 
 @click.command()
-@click.argument("targets", nargs=-1, required=True, metavar="(NAME|GLOB|URI)...")
+@click.argument(
+    "targets", nargs=-1, required=True, metavar="(NAME|GLOB|URI)...", shell_complete=asset_names
+)
 @click.option("--field", metavar="F", help="The card's field; by default each that can be fetched.")
 @click.option("--kind", type=KINDS, help="What a URI is; with a glob, which assets.")
 @click.option("--timeout", type=float, metavar="S", help="Give up waiting after S seconds.")
@@ -35,7 +38,10 @@ def prefetch(
     refresh: bool,
     no_wait: bool,
 ) -> int:
-    """Fetch and verify checkpoints, so that jobs find them on this node's disk."""
+    """Fetch and verify checkpoints before jobs ask.
+
+    Jobs then find them on this node's disk. A GLOB such as 'llama*' takes all that match.
+    """
     client = settings.client()
     named, matched = _expand(client, targets, kind)
     wanted = list(dict.fromkeys((*named, *matched)))
@@ -145,7 +151,7 @@ def _progress(settings: Settings) -> Iterator[Progress | None]:
 
 
 @click.command()
-@click.argument("target", metavar="(NAME|URI)")
+@click.argument("target", metavar="(NAME|URI)", shell_complete=asset_names)
 @click.option("--field", metavar="F", help="The card's field; by default its checkpoint.")
 @click.option("--kind", type=KINDS, help="What a URI is.")
 @click.option("--timeout", type=float, metavar="S", help="Give up waiting after S seconds.")
@@ -153,7 +159,10 @@ def _progress(settings: Settings) -> Iterator[Progress | None]:
 def path(
     settings: Settings, target: str, field: str | None, kind: str | None, timeout: float | None
 ) -> None:
-    """Print the local path of a verified checkpoint, fetching it when it is missing."""
+    """Print the local path of a verified checkpoint.
+
+    It is fetched when it is missing.
+    """
     client = settings.client()
     if "://" in target:
         found = client.path(uri=target, kind=kind or "model", timeout=timeout)
@@ -166,11 +175,14 @@ def path(
 
 
 @click.command()
-@click.argument("names", nargs=-1)
+@click.argument("names", nargs=-1, shell_complete=asset_names)
 @click.option("--all", "everything", is_flag=True, help="Verify every object in the cache.")
 @command
 def verify(settings: Settings, names: tuple[str, ...], *, everything: bool) -> int:
-    """Hash cached checkpoints again and compare; a damaged one is quarantined."""
+    """Hash cached checkpoints again and compare.
+
+    One that is damaged goes to quarantine and is never served again. Exits 1 if there is any.
+    """
     if bool(names) == everything:
         output.complain("verify takes either names or --all. See 'resolverctl verify --help'.")
         return USAGE

@@ -55,7 +55,11 @@ def shared_options(function: F) -> F:
             setattr(settings, option.name, value)
 
     function = click.option(
-        "--json", is_flag=True, expose_value=False, callback=store, help="Print JSON."
+        "--json",
+        is_flag=True,
+        expose_value=False,
+        callback=store,
+        help="Print JSON, as 'resolverctl schema' describes it.",
     )(function)
     return click.option(
         "--socket", metavar="PATH", expose_value=False, callback=store, help="The daemon's socket."

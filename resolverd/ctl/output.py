@@ -93,7 +93,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: st
     """Print rows: a table on a terminal, else one line a row with tabs between the fields."""
     if not terminal():
         for row in rows:
-            line("\t".join(_cell(value) for value in row))
+            line("\t".join(cell(value) for value in row))
         return
     from rich import box  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
@@ -117,7 +117,8 @@ def heading(text: str, style: str = "bold") -> None:
         line(text)
 
 
-def _cell(value: object) -> str:
+def cell(value: object) -> str:
+    """Say a value in one field of a line."""
     return "" if value is None else str(value).replace("\t", " ").replace("\n", " ")
 
 

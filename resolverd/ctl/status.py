@@ -13,7 +13,7 @@ from resolverd.ctl.command import Settings, command
 @click.command()
 @command
 def status(settings: Settings) -> None:
-    """Show what the daemon serves, every problem, and the downloads under way."""
+    """Show stores, problems and downloads of the daemon."""
     state = settings.client().status()
     if settings.json:
         output.print_json(state)

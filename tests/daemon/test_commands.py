@@ -218,14 +218,18 @@ def test_watch_prints_each_change_as_one_json_line() -> None:
             watching.stdout.close()
 
 
-def test_a_terminal_gets_tables_within_its_width(node: Daemon) -> None:
+def on_a_terminal(node: Daemon, *arguments: str, keys: tuple[bytes, bytes] | None = None) -> str:
+    """Run a command on a terminal of 80 columns; type the keys once the text before them shows."""
     leader, follower = pty.openpty()
-    command = [sys.executable, "-m", "resolverd.ctl", "list", "--socket", str(node.socket)]
+    command = [sys.executable, "-m", "resolverd.ctl", *arguments, "--socket", str(node.socket)]
     environ = {**os.environ, "TERM": "xterm", "COLUMNS": "80", "LINES": "24"}
-    process = subprocess.Popen(command, stdout=follower, env=environ)
+    process = subprocess.Popen(command, stdin=follower, stdout=follower, env=environ)
     os.close(follower)
     shown = b""
     while True:
+        if keys is not None and keys[0] in shown:
+            os.write(leader, keys[1])
+            keys = None
         try:
             chunk = os.read(leader, 65536)
         except OSError:  # the other end is closed
@@ -235,6 +239,54 @@ def test_a_terminal_gets_tables_within_its_width(node: Daemon) -> None:
         shown += chunk
     assert process.wait(20) == 0
     os.close(leader)
-    text = shown.decode()
+    return shown.decode()
+
+
+def test_a_terminal_gets_tables_within_its_width(node: Daemon) -> None:
+    text = on_a_terminal(node, "list")
     assert "kind" in text
     assert "corpus" in text
+
+
+def test_top_shows_the_daemon_live_and_ends_on_q(node: Daemon) -> None:
+    text = on_a_terminal(node, "top", "--interval", "0.1", keys=(b"generation", b"q"))
+    assert "lookups" in text
+
+
+def test_top_tells_a_pipe_one_fact_a_line(node: Daemon) -> None:
+    lines = node.ctl("top", "--once", "--interval", "0.1").stdout.splitlines()
+    told = dict(line.split("\t", 1) for line in lines)
+    assert told["cards"] == "3"
+    assert float(told["lookups/s"]) >= 0
+    document = answer(node, "top", "--once", "--interval", "0.1")
+    assert isinstance(document, dict)
+    assert document["status"]["cards"] == 3
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_each_shell_gets_its_completion(node: Daemon, shell: str) -> None:
+    script = node.ctl("completion", shell).stdout
+    assert "_RESOLVERCTL_COMPLETE" in script
+    assert answer(node, "completion", shell) == {"shell": shell, "script": script[:-1]}
+
+
+def test_completion_offers_commands_and_the_names_of_assets(node: Daemon) -> None:
+    def offered(*words: str) -> list[str]:
+        told = {
+            "_RESOLVERCTL_COMPLETE": "bash_complete",
+            "COMP_WORDS": " ".join(("resolverctl", *words)),
+            "COMP_CWORD": str(len(words)),
+            "RESOLVERD_SOCKET": str(node.socket),
+        }
+        program = "from resolverd.ctl import main; main(prog_name='resolverctl')"
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            env={**os.environ, **told},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return [line.partition(",")[2] for line in done.stdout.splitlines()]
+
+    assert offered("pre") == ["prefetch"]
+    assert offered("show", "l") == ["leaf"]

@@ -28,9 +28,11 @@ _STYLES = {"ok": "green", "warning": "yellow", "error": "bold red"}
 @click.command()
 @command
 def doctor(settings: Settings) -> int:
-    """Check this node: socket, stores, watches, disk room, clock, versions, worker.
+    """Say what is wrong on this node, with remedies.
 
-    Works when the daemon does not, and says why. Exits 1 when something is wrong.
+    Looks at the socket and its permissions, versions, configuration, stores and their file
+    systems, watch limits, the cache, disk room, the worker and the clock. Works when the daemon
+    does not, and says why. Exits 1 when something is wrong.
     """
     found = examine([settings.socket] if settings.socket else socket_paths())
     healthy = all(each.verdict != "error" for each in found)

@@ -1,0 +1,1 @@
+"""``resolverctl top``: what the daemon is doing, second by second."""
