@@ -38,6 +38,8 @@ LOOPBACK_OR_PATH = rf"^(/.+|(127(\.{_BYTE}){{3}}|localhost|\[::1\]):{_PORT})$"
 _UNITS = {"": 1, "b": 1, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30, "tib": 1 << 40,
           "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}  # fmt: skip
 
+_SPANS = {"": 1, "s": 1, "min": 60, "h": 3600, "d": 86400, "w": 604800}
+
 
 class Bytes(int):
     """A number of bytes, worded as ``10737418240`` or ``"10 GiB"``."""
@@ -56,7 +58,7 @@ class Bytes(int):
 
 
 class Quota(Bytes):
-    """A number of bytes above 0: no quota is a key left out, and 0 bytes would hold nothing."""
+    """A number of bytes above 0, as a bound of nothing would hold nothing."""
 
     @classmethod
     def read(cls, value: object) -> Quota:
@@ -68,6 +70,22 @@ class Quota(Bytes):
         if (found := Bytes.read(value)) == 0:
             raise ValueError("a quota of 0 bytes")
         return cls(found)
+
+
+class Span(float):
+    """A length of time in seconds, worded as ``90`` or ``"30d"``."""
+
+    @classmethod
+    def read(cls, value: object) -> Span:
+        """Read what an operator writes.
+
+        Raises:
+            ValueError: It is no length of time.
+        """
+        found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]*)", str(value).strip().lower())
+        if isinstance(value, bool) or not found or found[2] not in _SPANS:
+            raise ValueError(f"no length of time: {value!r}")
+        return cls(float(found[1]) * _SPANS[found[2]])
 
 
 class DaemonSettings(msgspec.Struct, frozen=True):
@@ -124,6 +142,9 @@ class CacheSettings(msgspec.Struct, frozen=True):
         max_bytes: What the cache may take in all, unfinished and quarantined files included; what
             was not used for longest gives way. Unset: as much as ``min_free_bytes`` allows.
         min_free_bytes: Room that a download must leave on the file system.
+        quarantine_bytes: What may be kept in quarantine; it counts for ``max_bytes``.
+        scrub: How often each published object is hashed again in the background; 0: never.
+        scrub_rate: Bytes a second that this may read.
         admin_group: Group whose members may pin and remove what is cached, beside root and the
             daemon's own user.
     """
@@ -135,6 +156,15 @@ class CacheSettings(msgspec.Struct, frozen=True):
     min_free_bytes: Annotated[
         Bytes, Meta(description="a number of bytes, or text such as '10 GiB'")
     ] = Bytes(1 << 30)
+    quarantine_bytes: Annotated[
+        Bytes, Meta(description="a number of bytes, or text such as '16 GiB'")
+    ] = Bytes(16 << 30)
+    scrub: Annotated[
+        Span, Meta(description="seconds, or text such as '30d', '12h' or '90min'; 0 for never")
+    ] = Span(30 * 86400)
+    scrub_rate: Annotated[
+        Quota, Meta(description="a number of bytes above 0, or text such as '50 MiB'")
+    ] = Quota(50 << 20)
     admin_group: Annotated[
         Annotated[str, Meta(min_length=1)] | None, Meta(description="the name of a group")
     ] = None
@@ -308,9 +338,7 @@ def needs_restart(old: Settings, new: Settings) -> list[str]:
         Such as ``cache.dir``, in the order of the tables.
     """
     applied = {
-        "cache.admin_group",
-        "cache.max_bytes",
-        "cache.min_free_bytes",
+        *(f"cache.{key}" for key in CacheSettings.__struct_fields__ if key != "dir"),
         "daemon.log_level",
         "fetch.prefetch",
         *(f"stores.{key}" for key in StoreSettings.__struct_fields__),
@@ -437,7 +465,7 @@ def _convert(value: object, kind: Any) -> Any:
 
 def _decode(kind: type, value: object) -> object:
     """Read the types that msgspec does not know."""
-    if issubclass(kind, Bytes):
+    if issubclass(kind, (Bytes, Span)):
         return kind.read(value)
     if kind is Path and isinstance(value, (str, Path)) and str(value):
         return Path(value)

@@ -39,7 +39,7 @@ from resolverd.config import (
     needs_restart,
 )
 from resolverd.errors import ConfigError, ResolverdError
-from resolverd.fetching import Fetching, place_of
+from resolverd.fetching import Fetching, place_of, wanted
 from resolverd.housekeeping import Housekeeping
 from resolverd.journal import event, log_to_stderr
 from resolverd.keeping import Keeper
@@ -76,6 +76,7 @@ from resolverd.stores.wellknown import chosen_stores
 
 if TYPE_CHECKING:
     from resolverd.checkpoints.service import Checkpoints
+    from resolverd.checkpoints.target import Wanted
 
 log = logging.getLogger("resolverd")
 
@@ -169,6 +170,7 @@ class Daemon:
             self._prewarmed, self._assets, self._fetching, max(1, settings.fetch.concurrency - 1)
         )
         self._checkpoints = CheckpointRequests(self._cards, self._fetching, self._prewarming.follow)
+        self._owners = Owners(lambda: self._publisher.state.snapshot, self._assets, place_of)
         self._admins = admins(settings.cache.admin_group)
         self._status = StatusRequest(self._sources())
         self._server = Server(
@@ -258,7 +260,7 @@ class Daemon:
             log.warning("only a restart applies %s", ", ".join(left))
         logging.getLogger().setLevel(new.daemon.log_level.upper())
         self._settings, self._stores, self._admins = new, stores, allowed
-        await self._fetching.bound(new.cache.max_bytes, new.cache.min_free_bytes)
+        await self._fetching.bound(_bounds(new))
         moved = self._cards.environment != new.stores.environment
         self._cards.environment = new.stores.environment
         await self._publisher.serve(stores, renew=moved)  # clients keep answers of one generation
@@ -295,12 +297,16 @@ class Daemon:
             connections=fetch.connections,
             attempts=fetch.attempts,
             stall_timeout=fetch.stall_timeout,
-            max_bytes=self._settings.cache.max_bytes,
-            min_free_bytes=self._settings.cache.min_free_bytes,
+            **_bounds(self._settings),
         )
         roots = self._roots(self._settings, self._stores)
         policy = access.policy(self._settings, roots, self._readers())
-        return Checkpoints(self._cache, limits, policy, is_network=_is_network)
+        return Checkpoints(self._cache, limits, policy, is_network=_is_network, recall=self._recall)
+
+    def _recall(self, asset: str) -> Wanted | None:
+        """What a card asks for to have an asset."""
+        found = self._owners.all().get(asset)
+        return wanted(found[0]) if found else None
 
     async def _watch(self) -> None:
         while True:  # once more after each reload
@@ -360,7 +366,8 @@ class Daemon:
 
     def _handlers(self) -> dict[str, Any]:
         cards, checkpoints = self._cards, self._checkpoints
-        cache = CacheRequests(self._housekeeping(), checkpoints.read, lambda: self._admins)
+        housekeeping = Housekeeping(self._fetching.holdings, self._owners, self._fetching.shown)
+        cache = CacheRequests(housekeeping, checkpoints.read, lambda: self._admins)
         return {
             "resolve": cards.resolve,
             "show": cards.show,
@@ -379,10 +386,6 @@ class Daemon:
             "status": self._status.status,
         }
 
-    def _housekeeping(self) -> Housekeeping:
-        owners = Owners(lambda: self._publisher.state.snapshot, self._assets, place_of)
-        return Housekeeping(self._fetching.holdings, owners, self._fetching.shown)
-
     def _traffic(self) -> dict[str, Any]:
         return self._server.traffic()
 
@@ -398,7 +401,19 @@ class Daemon:
     def _warnings(self) -> list[str]:
         problem = self._watching.problem
         found = [f"{problem.reason} {problem.remedy}"] if problem else []
-        return found + self._keeper.warnings + self._metering.warnings
+        return [*found, *self._keeper.warnings, *self._metering.warnings, *self._fetching.warnings]
+
+
+def _bounds(settings: Settings) -> dict[str, Any]:
+    """The cache's bounds, as the engine names them."""
+    cache = settings.cache
+    return {
+        "max_bytes": None if cache.max_bytes is None else int(cache.max_bytes),
+        "min_free_bytes": int(cache.min_free_bytes),
+        "quarantine_bytes": int(cache.quarantine_bytes),
+        "scrub_seconds": float(cache.scrub),
+        "scrub_rate": int(cache.scrub_rate),
+    }
 
 
 def admins(group: str | None) -> Admins:

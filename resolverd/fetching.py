@@ -22,6 +22,7 @@ from resolverd.serving.targets import Asset
 
 if TYPE_CHECKING:
     from resolverd.checkpoints.holdings import Holdings
+    from resolverd.checkpoints.results import Lease
     from resolverd.checkpoints.service import Checkpoints, Progress, Published
 
 log = logging.getLogger(__name__)
@@ -59,10 +60,10 @@ class Fetching:
         """Each download under way: ``uri``, ``done`` and ``total`` bytes, ``rate``, ``step``."""
         return self._engine.downloads if self._built.is_set() else []
 
-    async def bound(self, max_bytes: int | None, min_free_bytes: int) -> None:
-        """Set other bounds for the cache's size; an engine not yet there is made with them."""
+    async def bound(self, changes: Mapping[str, Any]) -> None:
+        """Set other bounds for the cache; an engine not yet there is made with them."""
         if self._built.is_set():
-            await self._engine.bound(max_bytes, min_free_bytes)
+            await self._engine.bound(changes)
 
     async def ensure(
         self, asset: Asset, *, refresh: bool, progress: Callable[[Mapping[str, Any]], None] | None
@@ -84,7 +85,7 @@ class Fetching:
             engine = await self._ready()
             return await anyio.to_thread.run_sync(engine.find, _wanted(asset))
 
-    async def lease(self, ready: Ready) -> int:
+    async def lease(self, ready: Ready) -> Lease:
         """Open a descriptor that keeps the object from eviction while it is open."""
         with translated():
             engine = await self._ready()
@@ -125,6 +126,12 @@ class Fetching:
         """Give a URI without what may be secret in it."""
         return shown(uri)
 
+    @property
+    def warnings(self) -> list[str]:
+        """What keeps the cache from being used, if anything does."""
+        problem = self._engine.problem if self._built.is_set() else None
+        return [problem] if problem else []
+
     async def status(self) -> dict[str, Any]:
         """Tell the state of the cache and of the downloads."""
         return await anyio.to_thread.run_sync(self._status, await self._ready())
@@ -158,10 +165,15 @@ def _room(folder: str) -> int | None:
         return None
 
 
+def wanted(asset: Asset) -> Wanted:
+    """Give what the engine is asked for to have an asset."""
+    with translated():
+        return _wanted(asset)
+
+
 def place_of(asset: Asset) -> str:
     """Give an asset's place in the cache."""
-    with translated():
-        return _wanted(asset).asset
+    return wanted(asset).asset
 
 
 def _wanted(asset: Asset) -> Wanted:

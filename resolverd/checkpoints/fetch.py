@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -79,8 +80,9 @@ class Engine:
         with disk.explained(self.layout):
             found = faults(self.layout.object(key), manifest.files, job)
             if found:
-                reason = "; ".join(found)
-                disk.withdraw(self.layout, manifest, reason, self.limits)
+                disk.withdraw(self.layout, manifest, "; ".join(found), self.limits)
+            else:
+                disk.found_right(self.layout, key, time.time())
         return manifest, found
 
     def _fitting(self, have: Manifest, card: Mapping[str, Digest], job: Job) -> Manifest | None:

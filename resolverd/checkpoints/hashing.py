@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import mmap
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from resolverd.checkpoints.digest import GIT_BLOB, Digest
 from resolverd.checkpoints.job import Job
@@ -12,20 +14,35 @@ from resolverd.checkpoints.limits import MIB
 from resolverd.checkpoints.manifest import Entry
 
 
-def hash_file(path: str, algorithms: Iterable[str], job: Job) -> dict[str, str]:
+def hash_file(
+    path: str, algorithms: Iterable[str], job: Job, *, direct: bool = False
+) -> dict[str, str]:
     """Hash a file.
 
     Args:
         path: Which.
         algorithms: With what.
         job: To be told of progress, and to be stopped by.
+        direct: Read what the disk itself holds, past the page cache, which also stays as it is for
+            those who use it; where the file system can't do that, read as usual.
 
     Returns:
         The digests by algorithm.
     """
-    hashes = [hashlib.new(name, usedforsecurity=False) for name in algorithms]
-    buffer = memoryview(bytearray(MIB))
-    with open(path, "rb", buffering=0) as file:
+    names = tuple(algorithms)
+    if direct:
+        try:
+            return _hashed(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECT), names, job)
+        except OSError as error:
+            if error.errno not in {errno.EINVAL, errno.EOPNOTSUPP}:
+                raise
+    return _hashed(os.open(path, os.O_RDONLY | os.O_CLOEXEC), names, job)
+
+
+def _hashed(fd: int, names: Sequence[str], job: Job) -> dict[str, str]:
+    hashes = [hashlib.new(name, usedforsecurity=False) for name in names]
+    pages = mmap.mmap(-1, MIB)  # aligned, as direct reads want it
+    with open(fd, "rb", buffering=0) as file, pages, memoryview(pages) as buffer:
         while count := file.readinto(buffer):
             job.check()
             for item in hashes:
@@ -44,7 +61,7 @@ def git_blob(path: str) -> Digest:
 
 
 def faults(folder: str, files: Iterable[Entry], job: Job) -> list[str]:
-    """What is wrong with an object's files, one text each."""
+    """What is wrong with an object's files on the disk, one text each."""
     found = [fault for entry in files if (fault := _fault(folder, entry, job)) is not None]
     return found + _strangers(folder, {entry.path for entry in files})
 
@@ -55,7 +72,7 @@ def _fault(folder: str, entry: Entry, job: Job) -> str | None:
         size = os.path.getsize(path)
         if size != entry.size:
             return f"{entry.path} has {size} bytes instead of {entry.size}"
-        if hash_file(path, ["sha256"], job)["sha256"] != entry.digests["sha256"]:
+        if hash_file(path, ["sha256"], job, direct=True)["sha256"] != entry.digests["sha256"]:
             return f"{entry.path} has other bytes than were published"
     except OSError as error:
         return f"{entry.path} can't be read: {error.strerror}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import anyio.to_thread
@@ -67,9 +67,30 @@ class Holdings:
         """List everything. Reads the disk: call it in a thread."""
         return [_holding(self._layout, item) for item in disk.inventory(self._layout)]
 
-    def totals(self) -> dict[str, int]:
-        """Add up what there is. Reads the disk: call it in a thread."""
-        return asdict(eviction.totals(disk.inventory(self._layout)))
+    def totals(self) -> dict[str, Any]:
+        """Add up what there is. Reads the disk: call it in a thread.
+
+        Returns:
+            ``objects``, their number; ``bytes``, what the cache takes in all, and of these
+            ``leased_bytes``, ``pinned_bytes`` (and not leased), ``partial_bytes`` (unfinished
+            downloads) and ``quarantine_bytes``; ``verified``, when an object was last found right,
+            and ``verified_first``, when that was of the one that waits longest (seconds since the
+            epoch, or None).
+        """
+        items = disk.inventory(self._layout)
+        found = eviction.totals(items)
+        keys = [item.name for item in items if item.kind == "object"]
+        times = [then for key in keys if (then := disk.verified_at(self._layout, key)) is not None]
+        return {
+            "objects": len(keys),
+            "bytes": found.used,
+            "leased_bytes": found.leased,
+            "pinned_bytes": found.pinned,
+            "partial_bytes": sum(item.size for item in items if item.kind == "partial"),
+            "quarantine_bytes": found.quarantine,
+            "verified": max(times, default=None),
+            "verified_first": min(times, default=None),
+        }
 
     def keys(self) -> frozenset[str]:
         """The keys of published objects."""

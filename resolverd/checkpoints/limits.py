@@ -33,6 +33,8 @@ class Limits:
         partial_days: Partial downloads that nobody resumed for so long are removed.
         quarantine_most: Quarantined files kept.
         quarantine_bytes: Bytes of quarantined files kept.
+        scrub_seconds: Published objects are hashed again once in so long; 0: never.
+        scrub_rate: Bytes a second of that, at most.
     """
 
     concurrency: int = 4
@@ -54,3 +56,5 @@ class Limits:
     partial_days: float = 7.0
     quarantine_most: int = 3
     quarantine_bytes: int = 16 << 30
+    scrub_seconds: float = 30 * 86400.0
+    scrub_rate: int = 50 * MIB

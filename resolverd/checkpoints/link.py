@@ -43,10 +43,26 @@ class _Call:
 
 
 class Link:
-    """One worker process at a time, for as long as :meth:`run` runs."""
+    """One worker process at a time, for as long as :meth:`run` runs.
 
-    def __init__(self, configuration: dict[str, Any]) -> None:
+    Args:
+        configuration: What each worker is told first.
+        news: Told what a worker says without having been asked.
+
+    Attributes:
+        pid: The worker's; None while there is none.
+        restarts: How often one was started again.
+        problem: Why the worker can't use the cache; None when it can.
+    """
+
+    def __init__(
+        self,
+        configuration: dict[str, Any],
+        news: Callable[[str, dict[str, Any]], None] = lambda _event, _params: None,
+    ) -> None:
         self._configuration = configuration
+        self._news = news
+        self.problem: str | None = None
         self._numbers = itertools.count(1)
         self._calls: dict[int, _Call] = {}
         self._sock: socket.socket | None = None
@@ -177,7 +193,10 @@ class Link:
     def _take(self, number: int, event: str, params: dict[str, Any]) -> None:
         if event == "ready":
             self._hopeless = False
+            self.problem = params.get("problem")
             self._up.set()
+        elif number == 0:
+            self._news(event, params)
         elif call := self._calls.get(number):
             if event == "progress":
                 call.progress(params)

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -19,7 +19,7 @@ from resolverd.checkpoints.results import Progress, Published
 from resolverd.checkpoints.rules import Rule
 from resolverd.checkpoints.sources.hub.settings import HubSettings
 from resolverd.checkpoints.sources.s3.settings import S3Settings
-from resolverd.checkpoints.target import Wanted
+from resolverd.checkpoints.target import Wanted, is_sharded
 
 
 def configuration(layout: Layout, limits: Limits, rules: Policy) -> dict[str, Any]:
@@ -95,6 +95,38 @@ def answered(wanted: Wanted, result: Mapping[str, Any]) -> Published:
         trust=result["trust"],
         files=tuple(result["files"]),
     )
+
+
+def verdict(manifest: Manifest | None, found: Sequence[str]) -> dict[str, Any]:
+    """What hashing an object again has shown, and what it takes to fetch it again."""
+    if manifest is None:
+        return {"uri": "", "faults": list(found), "origin": None}
+    said = {entry.path: f"sha256:{entry.digests['sha256']}" for entry in manifest.fetched}
+    origin = {
+        "asset": manifest.asset,
+        "kind": manifest.kind,
+        "uri": manifest.uri,
+        "shards": len(manifest.fetched) if is_sharded(manifest.uri) else 0,
+        "checksum": _card_word(said) if manifest.trust == "card" else None,
+    }
+    return {"uri": manifest.uri, "faults": list(found), "origin": origin}
+
+
+def origin_of(result: Mapping[str, Any]) -> Wanted | None:
+    """What to ask for so that the object of a :func:`verdict` is fetched again.
+
+    None when its URI had something secret in it, which no manifest holds.
+    """
+    said = result["origin"]
+    if said is None:
+        return None
+    localise = True  # it was a copy, so it is to be one again
+    wanted = Wanted(said["kind"], said["uri"], said["checksum"], localise, said["shards"])
+    return wanted if wanted.asset == said["asset"] else None
+
+
+def _card_word(said: dict[str, str]) -> str | dict[str, str]:
+    return next(iter(said.values())) if len(said) == 1 else said
 
 
 def progress(

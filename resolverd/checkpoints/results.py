@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from resolverd.checkpoints.manifest import Manifest
 from resolverd.checkpoints.plan import Trust
@@ -66,12 +67,27 @@ class Verdict:
         uri: Where it came from.
         ok: Whether it is what was published.
         reason: What is wrong; empty when nothing is. A bad object is in quarantine by now.
+        restoring: Whether it is being fetched again.
     """
 
     key: str
     uri: str
     ok: bool
     reason: str = ""
+    restoring: bool = False
+
+
+class Lease(NamedTuple):
+    """What protects an object from eviction.
+
+    Attributes:
+        fd: Holds the lease in every process that has it, until closed.
+        told: Length of the lock file when the lease was taken. Once it has grown, the object has
+            gone bad since.
+    """
+
+    fd: int
+    told: int
 
 
 Listener = Callable[[Progress], None]

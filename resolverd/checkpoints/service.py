@@ -7,8 +7,9 @@ the disk, without the worker.
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -24,17 +25,23 @@ from resolverd.checkpoints.limits import Limits
 from resolverd.checkpoints.link import Link
 from resolverd.checkpoints.lookup import Lookup
 from resolverd.checkpoints.policy import Policy
-from resolverd.checkpoints.results import Listener, Progress, Published, Verdict
+from resolverd.checkpoints.results import Lease, Listener, Progress, Published, Verdict
 from resolverd.checkpoints.single_flight import Flight, Flights, Order, Turns
 from resolverd.checkpoints.sources.file import located
 from resolverd.checkpoints.target import Wanted
-from resolverd.errors import ResolverdError
+from resolverd.errors import CacheError, ResolverdError
+
+log = logging.getLogger(__name__)
 
 __all__ = ["Checkpoints", "Progress", "Published", "Verdict"]
 
 
 def _never(_path: str) -> bool:
     return False
+
+
+def _unknown(_asset: str) -> Wanted | None:
+    return None
 
 
 class Checkpoints:
@@ -45,6 +52,7 @@ class Checkpoints:
         limits: Bounds of downloads.
         rules: What may be read.
         is_network: Tells whether a path lies on a network file system, so that it is copied.
+        recall: Gives what to ask for to have an asset again, where a card knows.
 
     Attributes:
         holdings: What the cache holds, for operators.
@@ -57,12 +65,15 @@ class Checkpoints:
         rules: Policy | None = None,
         *,
         is_network: Callable[[str], bool] = _never,
+        recall: Callable[[str], Wanted | None] = _unknown,
     ) -> None:
         self._limits = limits = limits or Limits()
         self._layout = Layout(os.fspath(cache_dir))
         self._policy = _with_real_roots(rules or Policy())
         self._lookup = Lookup(self._layout, self._policy, is_network)
-        self._link = Link(messages.configuration(self._layout, limits, self._policy))
+        self._recall = recall
+        self._group: anyio.abc.TaskGroup | None = None
+        self._link = Link(messages.configuration(self._layout, limits, self._policy), self._hear)
         self.holdings = Holdings(self._layout, self._link)
         self._counts = Counts()
         self._flights = Flights(self._fly)
@@ -73,6 +84,11 @@ class Checkpoints:
     def __repr__(self) -> str:
         return f"<Checkpoints {self._layout.root} flights={len(self._flights)} {self._link!r}>"
 
+    @property
+    def problem(self) -> str | None:
+        """Why the cache can't be used; None when it can."""
+        return self._link.problem
+
     async def run(
         self, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED
     ) -> None:
@@ -81,13 +97,15 @@ class Checkpoints:
             async with anyio.create_task_group() as group:
                 group.start_soon(self._link.run)
                 self._flights.begin(group)
+                self._group = group
                 task_status.started()
         finally:
+            self._group = None
             self._flights.end()
 
-    async def bound(self, max_bytes: int | None, min_free_bytes: int) -> None:
-        """Set other bounds for the cache's size; what is over them gives way."""
-        self._limits = replace(self._limits, max_bytes=max_bytes, min_free_bytes=min_free_bytes)
+    async def bound(self, changes: Mapping[str, Any]) -> None:
+        """Set other bounds for the cache, by their names in ``Limits``; what is over gives way."""
+        self._limits = replace(self._limits, **changes)
         configuration = messages.configuration(self._layout, self._limits, self._policy)
         await self._link.configure(configuration)
 
@@ -138,23 +156,27 @@ class Checkpoints:
         """
         return self._lookup.find(wanted)
 
-    def lease(self, published: Published) -> int:
+    def lease(self, published: Published) -> Lease:
         """Protect an object from eviction.
-
-        Returns:
-            A descriptor that holds the lease in every process that has it, until closed.
 
         Raises:
             CacheError: When the object is being removed: ask for it again.
         """
         lock = self._layout.lock(published.key)
-        if published.key.endswith("-local"):  # nothing evicts it; the caller gets its descriptor
+        in_place = published.key.endswith("-local")
+        if in_place:  # nothing evicts it; the caller gets its descriptor
             with disk.explained(self._layout):
                 leases.make(lock)
-        return leases.take(lock)
+        fd = leases.take(lock)
+        lease = Lease(fd, os.fstat(fd).st_size)
+        # In this order: whoever withdraws an object drops its link, and then tells of it.
+        if in_place or disk.leads_to(self._layout, published.key):
+            return lease
+        os.close(fd)
+        raise CacheError(f"{published.uri}: has just been removed. Ask for it again.")
 
     async def verify(self, wanted: Wanted | None = None) -> list[Verdict]:
-        """Hash published objects again: one, or all of them."""
+        """Hash published objects again: one, or all of them; bad ones are fetched again."""
         keys = await anyio.to_thread.run_sync(self._lookup.keys, wanted)
         verdicts = []
         for key in keys:
@@ -164,9 +186,8 @@ class Checkpoints:
                     "verify", {"key": key, "asset": asset}, lambda _: None
                 )
             reason = "; ".join(result["faults"])
-            if reason:
-                self._counts.failures["damaged"] += 1
-            verdicts.append(Verdict(key, result["uri"], not reason, reason))
+            restoring = bool(reason) and await self._restore(result)
+            verdicts.append(Verdict(key, result["uri"], not reason, reason, restoring))
         return verdicts
 
     @property
@@ -174,16 +195,42 @@ class Checkpoints:
         """What an operator wants to know of each download under way."""
         return self._flights.status()
 
+    def _hear(self, event: str, params: dict[str, Any]) -> None:
+        """Take in what the worker says unasked: that it has found an object bad."""
+        if event == "rotted" and self._group is not None:
+            log.warning("%s went bad: %s", params["uri"], "; ".join(params["faults"]))
+            self._group.start_soon(self._restore, params)
+
+    async def _restore(self, verdict: dict[str, Any]) -> bool:
+        """Fetch an object again that has gone bad, in the background; tells whether it can be."""
+        self._counts.failures["damaged"] += 1
+        origin = verdict["origin"]
+        if origin is None or self._group is None:
+            return False
+        named = await anyio.to_thread.run_sync(self._recall, origin["asset"])
+        wanted = named or messages.origin_of(verdict)
+        if wanted is None:
+            log.warning("%s is fetched again when it is next asked for", verdict["uri"])
+            return False
+        self._group.start_soon(self._fetch_again, wanted)
+        return True
+
+    async def _fetch_again(self, wanted: Wanted) -> None:
+        try:
+            await self.ensure(wanted)
+        except ResolverdError as error:
+            log.warning("%s went bad, and can't be fetched again: %s", wanted.shown, error)
+        except Exception:
+            log.exception("%s went bad, and can't be fetched again", wanted.shown)
+
     def status(self) -> dict[str, Any]:
         """What an operator wants to know, as plain data. Lists the cache: call it in a thread."""
-        limits = self._limits
-        manifests = [disk.read_manifest(self._layout, key) for key in self._lookup.keys(None)]
         return {
             "cache": self._layout.root,
-            "objects": len(manifests),
-            "bytes": sum(manifest.size for manifest in manifests if manifest),
-            "max_bytes": None if limits.max_bytes is None else int(limits.max_bytes),
-            "min_free_bytes": int(limits.min_free_bytes),
+            **self.holdings.totals(),
+            "max_bytes": self._limits.max_bytes,
+            "min_free_bytes": self._limits.min_free_bytes,
+            "problem": self.problem,
             "worker": {"pid": self._link.pid, "restarts": max(0, self._link.restarts)},
             "downloads": self.downloads,
             "counts": self._counts.shown(),

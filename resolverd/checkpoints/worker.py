@@ -24,6 +24,7 @@ from resolverd.checkpoints.fetch import Engine
 from resolverd.checkpoints.in_place import examine
 from resolverd.checkpoints.job import Job
 from resolverd.checkpoints.room import Room
+from resolverd.checkpoints.scrub import Scrub
 from resolverd.errors import CacheError, ResolverdError
 
 logger = logging.getLogger("resolverd.checkpoints.worker")
@@ -46,6 +47,7 @@ class Worker:
         self._owned: int | None = None
         self._patience = _OWNER_WAIT  # a worker before us may just be ending
         self._assets: dict[str, threading.Lock] = {}
+        self._scrub = Scrub(lambda: bool(self._jobs), self._verify_again)
         self._works: dict[str, Work] = {
             "fetch": self._fetch,
             "examine": self._examine,
@@ -84,17 +86,19 @@ class Worker:
             self._room = Room(layout, limits)
         self._room.limits = limits
         self._engine = Engine(layout, limits, policy, self._room)
+        self._scrub.wake()
 
     def _prepare(self) -> None:
+        problem = None
         try:
             self._opened().room.fit()
-        except CacheError:
-            pass  # told again, to whoever asks for something
+        except CacheError as error:
+            problem = str(error)  # told again, to whoever asks for something
         except Exception:
             logger.exception("the cache can't be prepared")
         finally:
             self._patience = 0.0
-            self._send(0, "ready", {"pid": os.getpid()})
+            self._send(0, "ready", {"pid": os.getpid(), "problem": problem})
 
     def _opened(self) -> Engine:
         """The engine, once the cache is ours and clean; tried anew for each job until it is."""
@@ -111,7 +115,33 @@ class Worker:
                     os.close(owned)
                     raise
                 self._owned = owned
+                threading.Thread(target=self._tend, daemon=True).start()
+                if not self._patience:  # it was refused at the start
+                    self._send(0, "ready", {"pid": os.getpid(), "problem": None})
         return engine
+
+    def _tend(self) -> None:
+        """Keep the cache within its bounds, and its objects as they were, to the end."""
+        while True:
+            engine = self._engine
+            assert engine is not None  # noqa: S101  # there is one by now
+            try:
+                engine.room.fit()
+                self._scrub.step(engine)
+            except (OSError, ResolverdError) as error:
+                logger.warning("the cache can't be tended: %s", error)
+            except Exception:
+                logger.exception("the cache can't be tended")
+            self._scrub.rest(engine)
+
+    def _verify_again(self, key: str) -> None:
+        """Have the last word on an object that the scrub found bad, and tell the daemon."""
+        job = Job(lambda *_: None)
+        asset = key.partition("-")[0]
+        with self._alone(asset, job) as engine:
+            manifest, found = engine.verify(key, job)
+        if manifest is not None and found:
+            self._send(0, "rotted", messages.verdict(manifest, found))
 
     def _run(
         self,
@@ -164,8 +194,7 @@ class Worker:
         return messages.answer(examine(engine.layout, engine.policy, wanted, job), params["path"])
 
     def _verify(self, engine: Engine, job: Job, params: dict[str, Any]) -> dict[str, Any]:
-        manifest, found = engine.verify(params["key"], job)
-        return {"uri": manifest.uri if manifest else "", "faults": found}
+        return messages.verdict(*engine.verify(params["key"], job))
 
     def _send(self, number: int, event: str, params: dict[str, Any]) -> None:
         with self._sending, contextlib.suppress(OSError):  # the daemon is gone: run() ends us

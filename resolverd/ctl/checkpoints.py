@@ -192,7 +192,7 @@ def verify(settings: Settings, names: tuple[str, ...], *, everything: bool) -> i
     else:
         output.table(
             ("object", "verdict", "uri"),
-            [(v["key"], "ok" if v["ok"] else v["reason"], v["uri"]) for v in verdicts],
+            [(v["key"], _said(v), v["uri"]) for v in verdicts],
         )
         bad = sum(not verdict["ok"] for verdict in verdicts)
         output.line(f"{output.count(len(verdicts), 'object')} verified, {bad} damaged")
@@ -200,3 +200,9 @@ def verify(settings: Settings, names: tuple[str, ...], *, everything: bool) -> i
         output.complain(f"nothing of {', '.join(names)} is in the cache")
         return FAILED
     return 0 if all(verdict["ok"] for verdict in verdicts) else FAILED
+
+
+def _said(verdict: Event) -> str:
+    if verdict["ok"]:
+        return "ok"
+    return f"{verdict['reason']}{'; it is being fetched again' if verdict['restoring'] else ''}"

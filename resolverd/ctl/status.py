@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import click
@@ -41,11 +42,30 @@ def _summary(state: dict[str, Any]) -> None:
         f"resolverd {state['version']}, pid {state['pid']}, up {output.span(state['uptime'])}, "
         f"socket {state['socket']}"
     )
-    cache = state["checkpoints"]
+    _cache(state["checkpoints"])
+
+
+def _cache(cache: dict[str, Any]) -> None:
+    quota = f" of {output.size(cache['max_bytes'])}" if cache["max_bytes"] else ""
     output.line(
         f"cache {cache['dir']}: {output.count(cache['objects'], 'object')}, "
-        f"{output.size(cache['bytes'])}, {output.size(cache['free_bytes'])} free"
+        f"{output.size(cache['bytes'])}{quota}, {output.size(cache['free_bytes'])} free"
     )
+    held = [
+        f"{output.size(cache[key])} {word}"
+        for key, word in (
+            ("leased_bytes", "leased"),
+            ("pinned_bytes", "pinned"),
+            ("partial_bytes", "unfinished"),
+            ("quarantine_bytes", "in quarantine"),
+        )
+        if cache[key]
+    ]
+    if held:
+        output.line(f"  of which {', '.join(held)}")
+    if cache["verified_first"]:
+        age = output.span(max(0.0, time.time() - cache["verified_first"]))
+        output.line(f"  every object was found right within the last {age}")
 
 
 def _stores(stores: list[dict[str, Any]]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,6 +20,8 @@ from resolverd.serving.members import member
 from resolverd.serving.targets import Asset, read
 
 log = logging.getLogger(__name__)
+
+_TRIES = 3
 
 
 class Ready(Protocol):
@@ -46,6 +48,18 @@ class Ready(Protocol):
         """Who vouched for the digest: card, origin, or first-use."""
 
 
+class Lease(Protocol):
+    """What keeps an object from eviction."""
+
+    @property
+    def fd(self) -> int:
+        """The descriptor that holds it."""
+
+    @property
+    def told(self) -> int:
+        """Length of the lock file when it was taken."""
+
+
 class Fetcher(Protocol):
     """What these requests need of the checkpoint engine; raises the client's errors."""
 
@@ -59,7 +73,7 @@ class Fetcher(Protocol):
     async def find(self, asset: Asset) -> Ready | None:
         """Give what is on disk, without fetching."""
 
-    async def lease(self, ready: Ready) -> int:
+    async def lease(self, ready: Ready) -> Lease:
         """Open a descriptor that keeps the object from eviction while it is open."""
 
     async def verify(self, assets: Sequence[Asset] | None) -> list[dict[str, object]]:
@@ -125,17 +139,46 @@ class CheckpointRequests:
 
     async def path(self, call: Call, target: object, options: object = None) -> object:
         """Answer where the verified file is, fetching it if it is missing."""
-        asked = _options(options)
-        asset = (await self._read(target))[0]
-        return self._located(asset, await self._ensure(call, asset, asked))
+
+        async def answer(located: dict[str, object], _ready: Ready) -> object:
+            return located
+
+        return await self._at_hand(call, target, options, answer)
 
     async def lease(self, call: Call, target: object, options: object = None) -> object:
         """Like path, with the descriptor that keeps the object from eviction."""
+
+        async def answer(located: dict[str, object], ready: Ready) -> object:
+            lease = await self._fetcher.lease(ready)
+            return Reply({**located, "told": lease.told}, (lease.fd,))
+
+        return await self._at_hand(call, target, options, answer)
+
+    async def _at_hand(
+        self,
+        call: Call,
+        target: object,
+        options: object,
+        answer: Callable[[dict[str, object], Ready], Awaitable[object]],
+    ) -> object:
+        """Answer with the file; once more when it is evicted before the answer is made."""
         asked = _options(options)
         asset = (await self._read(target))[0]
-        ready = await self._ensure(call, asset, asked)
-        located = self._located(asset, ready)
-        return Reply(located, (await self._fetcher.lease(ready),))
+        fault: FetchError | None = None
+        for _ in range(_TRIES):
+            ready = await self._ensure(call, asset, asked)
+            try:
+                return await answer(self._located(asset, ready), ready)
+            except FileNotFoundError as error:
+                fault = FetchError(
+                    f"{self._fetcher.shown(asset.uri)} is evicted as fast as it is fetched: the "
+                    "cache is too small for what this node's jobs use."
+                )
+                fault.__cause__ = error
+            except FetchError as error:
+                fault = error
+        assert fault is not None  # noqa: S101  # each try returns or sets it
+        raise fault
 
     async def verify(self, call: Call, options: object = None) -> object:
         """Hash cached objects again: those of the names, or all of them."""

@@ -16,6 +16,7 @@ from resolverd.checkpoints.disk.objects import (
     adopt,
     current,
     found_right,
+    leads_to,
     publication,
     verified_at,
     visible_path,
@@ -27,7 +28,7 @@ from resolverd.checkpoints.disk.quarantine import Finding, quarantine, withdraw
 from resolverd.checkpoints.disk.records import read_manifest, record
 from resolverd.checkpoints.disk.removal import evict, removal
 from resolverd.checkpoints.disk.room import allocated, free_bytes, measured
-from resolverd.checkpoints.disk.sweep import sweep
+from resolverd.checkpoints.disk.sweep import set_aside_unknown, sweep
 
 __all__ = [
     "Finding",
@@ -42,6 +43,7 @@ __all__ = [
     "found_right",
     "free_bytes",
     "inventory",
+    "leads_to",
     "measured",
     "own",
     "pin",
@@ -55,6 +57,7 @@ __all__ = [
     "removal",
     "remove_tree",
     "resumes_at",
+    "set_aside_unknown",
     "sweep",
     "unpin",
     "verified_at",

@@ -73,9 +73,14 @@ def own(layout: Layout, patience: float) -> int:
         fd = os.open(layout.lock("owner"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         while not leases.locked(fd):
             if time.monotonic() >= until:
+                owner = os.pread(fd, 32, 0).decode("ascii", "replace").strip()
                 os.close(fd)
+                who = f" (process {owner})" if owner else ""
                 raise CacheError(
-                    f"{layout.root} is in use by another resolverd: give each its own cache.dir."
+                    f"{layout.root} is in use by another resolverd{who}: give each its own "
+                    "cache.dir. Until then nothing is fetched or removed here."
                 )
             time.sleep(0.02)
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
     return fd

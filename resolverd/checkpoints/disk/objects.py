@@ -29,6 +29,14 @@ def current(layout: Layout, asset: str) -> Manifest | None:
     return found if found and os.path.isdir(layout.object(found.key)) else None
 
 
+def leads_to(layout: Layout, key: str) -> bool:
+    """Whether the asset's link leads to this object."""
+    try:
+        return os.path.basename(os.readlink(layout.link(key.partition("-")[0]))) == key
+    except OSError:
+        return False
+
+
 def whole(layout: Layout, manifest: Manifest) -> bool:
     """Whether each file of an object is there, as long as it should be."""
     folder = layout.object(manifest.key)

@@ -59,10 +59,11 @@ def quarantine(layout: Layout, path: str, finding: Finding, limits: Limits) -> s
 def withdraw(layout: Layout, manifest: Manifest, reason: str, limits: Limits) -> None:
     """Take a published object that has gone bad out of everyone's sight.
 
-    Those who hold a lease are told first: a crash in between only has them told twice.
+    First nothing leads to it any more, so that nobody is given a new lease on it; then those who
+    hold one are told, and told again when a crash has this done twice.
     """
-    leases.tell(layout.lock(manifest.key), reason, time.time())
     drop_links(layout, manifest.key)
+    leases.tell(layout.lock(manifest.key), reason, time.time())
     if os.path.isdir(layout.object(manifest.key)):
         finding = Finding(manifest.asset, manifest.uri, reason)
         quarantine(layout, layout.object(manifest.key), finding, limits)

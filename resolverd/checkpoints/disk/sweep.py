@@ -21,7 +21,7 @@ def sweep(layout: Layout, limits: Limits, now: float) -> None:
     for key in _names(layout, "evicted"):
         remove_tree(layout.evicted(key))
     for key in _names(layout, "objects"):
-        _set_aside_unknown(layout, key, limits)
+        set_aside_unknown(layout, key, limits)
     _sweep_strays(layout, set(_names(layout, "objects")))
     for asset in _names(layout, "assets"):
         if current(layout, asset) is None:
@@ -44,7 +44,7 @@ def _sweep_strays(layout: Layout, objects: set[str]) -> None:
         _drop_lock(layout, key)
 
 
-def _set_aside_unknown(layout: Layout, key: str, limits: Limits) -> None:
+def set_aside_unknown(layout: Layout, key: str, limits: Limits) -> None:
     """Quarantine an object of which nothing can be known; while it is leased, it stays in place.
 
     One whose manifest has another format is left to the version of resolverd that wrote it.
