@@ -13,13 +13,15 @@ import pytest
 
 from resolverd.checkpoints.faults import Changed
 from resolverd.checkpoints.policy import Policy
-from resolverd.checkpoints.sources.base import RemoteFile, Source, Transfer
+from resolverd.checkpoints.sources.base import Listing, RemoteFile, Source, Transfer
 from resolverd.checkpoints.sources.choose import source_of
+from resolverd.checkpoints.sources.hub.settings import HubSettings
 from resolverd.checkpoints.sources.s3.settings import S3Settings
 from resolverd.checkpoints.target import Wanted
 from resolverd.errors import SourceError
 from tests.checkpoints.bucket import Bucket
 from tests.checkpoints.conftest import limits
+from tests.checkpoints.hub import Hub, hub_running
 from tests.checkpoints.origin import Origin
 
 DATA = bytes(range(256)) * 64
@@ -93,6 +95,26 @@ class S3World:
         self.bucket.put("folder/a.bin.sha256", text.encode())
 
 
+class HubWorld:
+    """A dataset whose history is rewritten with each change."""
+
+    def __init__(self, hub: Hub) -> None:
+        self.uri = "hg://org/set"
+        self.policy = Policy(hub=HubSettings(hub.endpoint))
+        self.hub = hub
+
+    def write(self, data: bytes) -> None:
+        repo = self.hub.repo("datasets", "org/set")
+        made = repo.commit({"a.bin": data})
+        repo.commits = {made: repo.commits[made]}
+
+    def remove(self) -> None:
+        self.hub.repos.clear()
+
+    def beside(self, text: str) -> None:
+        """The Hub tells every file's digest itself."""
+
+
 @contextmanager
 def file_world(request: pytest.FixtureRequest) -> Iterator[World]:
     yield FileWorld(request.getfixturevalue("tmp_path"))
@@ -108,7 +130,13 @@ def s3_world(request: pytest.FixtureRequest) -> Iterator[World]:
     yield S3World(request.getfixturevalue("bucket"))
 
 
-WORLDS = {"file": file_world, "http": http_world, "s3": s3_world}
+@contextmanager
+def hub_world(_: pytest.FixtureRequest) -> Iterator[World]:
+    with hub_running() as hub:
+        yield HubWorld(hub)
+
+
+WORLDS = {"file": file_world, "http": http_world, "s3": s3_world, "hub": hub_world}
 
 
 @pytest.fixture(params=WORLDS)
@@ -120,16 +148,20 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
 
 @pytest.fixture
 def source(world: World) -> Iterator[Source]:
-    made = source_of(Wanted("model", world.uri), limits(), world.policy)
+    made = source_of(Wanted("dataset", world.uri), limits(), world.policy)
     yield made
     made.close()
 
 
-def only(source: Source) -> RemoteFile:
+def listed(source: Source) -> Listing:
     listing = source.resolve()
     assert listing is not None
     assert listing.stamp is not None
-    (file,) = listing.files
+    return listing
+
+
+def only(source: Source) -> RemoteFile:
+    (file,) = listed(source).files
     return file
 
 
@@ -165,12 +197,12 @@ def test_parts_can_be_read_side_by_side(source: Source) -> None:
 
 
 def test_the_version_at_hand_is_not_listed_again(source: Source) -> None:
-    stamp = only(source).stamp
+    stamp = listed(source).stamp
     assert source.resolve(stamp) is None
 
 
 def test_a_new_version_is_listed(source: Source, world: World) -> None:
-    stamp = only(source).stamp
+    stamp = listed(source).stamp
     world.write(DATA[::-1])
     listing = source.resolve(stamp)
     assert listing is not None
@@ -231,6 +263,7 @@ def test_what_is_not_there_is_a_clear_error(source: Source, world: World) -> Non
         source.resolve()
 
 
+@pytest.mark.parametrize("world", ["file", "http", "s3"], indirect=True)
 def test_a_digest_beside_the_file_is_found(source: Source, world: World) -> None:
     file = only(source)
     assert source.sidecar(file) is None

@@ -22,6 +22,10 @@ _DISABLED = "Access to this resource is disabled."
 _RESET = re.compile(r"\br\s*=\s*0\s*;\s*t\s*=\s*(\d{1,9})")
 
 
+class Missing(SourceError):  # noqa: N818  # says what to do, not that it failed
+    """The repository is there, the revision or the file is not."""
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
     """What was asked for, and by whom.
@@ -48,6 +52,7 @@ def refuse(response: BaseHTTPResponse, asked: Asked) -> None:
     """Refuse an answer of the Hub that does not bring what was asked for.
 
     Raises:
+        Missing: When there is no such revision, or no such file in it.
         Transient: When the Hub may answer better in a moment.
         SourceError: When it will not.
     """
@@ -59,10 +64,12 @@ def refuse(response: BaseHTTPResponse, asked: Asked) -> None:
     elif response.headers.get("X-Error-Message") == _DISABLED:
         raise SourceError(f"{asked.name}: the Hub has disabled this repository; see {asked.page}.")
     elif code == "RevisionNotFound":
-        raise SourceError(
+        raise Missing(
             f"{asked.name}: {asked.repository.id} has no revision "
             f"{asked.repository.revision!r}: check the card; {asked.page}/tree/main lists them."
         )
+    elif code == "EntryNotFound":
+        raise Missing(f"{asked.name}: the Hub lists a file that it does not have.")
     elif code == "RepoNotFound" or status == 401:
         raise SourceError(_missing(asked))
     elif status == 429:

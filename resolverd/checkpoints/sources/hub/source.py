@@ -16,7 +16,7 @@ from urllib.parse import quote
 from urllib3.response import BaseHTTPResponse
 
 from resolverd.checkpoints.digest import Digest
-from resolverd.checkpoints.faults import RangesIgnored
+from resolverd.checkpoints.faults import Changed, RangesIgnored
 from resolverd.checkpoints.limits import Limits
 from resolverd.checkpoints.policy import Policy
 from resolverd.checkpoints.sources.base import Listing, RemoteFile
@@ -26,7 +26,7 @@ from resolverd.checkpoints.sources.http.headers import Answer, described
 from resolverd.checkpoints.sources.http.transfer import HttpTransfer
 from resolverd.checkpoints.sources.hub import access, listing
 from resolverd.checkpoints.sources.hub.endpoint import Endpoint
-from resolverd.checkpoints.sources.hub.errors import Asked
+from resolverd.checkpoints.sources.hub.errors import Asked, Missing
 from resolverd.checkpoints.target import Wanted
 from resolverd.errors import SourceError
 
@@ -123,7 +123,10 @@ class HubSource:
             response.close()
         path = quote(file.name)
         asked = f"{self._url}/{self._repository.page}/resolve/{self._commit}/{path}"
-        response, place = self._hub.get(asked, wish)
+        try:
+            response, place = self._hub.get(asked, wish)
+        except Missing as error:
+            raise Changed(f"{self._wanted.shown}: commit {self._commit} is gone.") from error
         if place is None:
             return response, asked
         response.close()
