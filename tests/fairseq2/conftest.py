@@ -21,7 +21,7 @@ class Oracle:
     def __init__(self, env: Path, home: Path, beside: Sequence[Path]) -> None:
         # No card and no cache of whoever runs the tests.
         environ = {k: v for k, v in os.environ.items() if not k.startswith(("FAIRSEQ2_", "XDG_"))}
-        environ |= {"HOME": str(home), "HF_HUB_OFFLINE": "1"}
+        environ |= {"HOME": str(home), "HF_HUB_OFFLINE": "1", "RESOLVERD_SOCKET": "/nonexistent/s"}
         environ |= {"PYTHONPATH": os.pathsep.join(map(str, beside))}
         (packages,) = (env / "lib").glob("python*/site-packages")
         self.site_dir = packages

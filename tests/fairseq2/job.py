@@ -6,6 +6,7 @@ Takes all requests of oracle.py, and those of a job that lives on from one reque
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import json
 import logging
@@ -17,11 +18,17 @@ from pathlib import Path
 
 import fairseq2
 import oracle
+import torch
 from exact import tree
 from fairseq2.assets import AssetCardError, AssetDownloadManager, AssetStore
 from fairseq2.assets.cli import _main
 from fairseq2.composition import register_file_assets, register_package_assets
+from fairseq2.gang import ProcessGroupGang, create_parallel_gangs
+from fairseq2.models.hub import load_model
+from fairseq2.models.llama import LLaMAConfig, get_llama_model_hub
+from fairseq2.nn import BatchLayout
 from fairseq2.runtime.dependency import DependencyContainer
+from fairseq2.utils.progress import ProgressReporter, ProgressTask
 from fairseq2.utils.uri import Uri
 
 try:
@@ -122,15 +129,92 @@ def requests():
 def fetch(uri, kind="model", environ=None, **options):
     """Download as fairseq2 does; the path and what it holds, or the refusal."""
 
-    def do():
-        manager = oracle.fresh(no_progress=False).resolve(AssetDownloadManager)
-        path = getattr(manager, f"download_{kind}")(Uri.parse(uri), **options)
-        return {"path": str(path), "text": Path(path).read_text() if Path(path).is_file() else None}
+    bars = Bars()
 
-    begin = time.monotonic()
+    def do():
+        container = oracle.fresh()
+        del container._registrations[ProgressReporter, "download_reporter"]
+        container.register_instance(ProgressReporter, bars, key="download_reporter")
+        manager = container.resolve(AssetDownloadManager)
+        path = Path(getattr(manager, f"download_{kind}")(Uri.parse(uri), **options))
+        files = [path] if path.is_file() else sorted(path.glob("*"))
+        return {"path": str(path), "files": {each.name: digest(each) for each in files}}
+
     with oracle.environment(environ or {}), told() as warnings:
         answer = oracle.attempt(do)
-    return {"answer": answer, "warnings": warnings, "seconds": time.monotonic() - begin}
+    return {"answer": answer, "warnings": warnings, "bars": bars.bars}
+
+
+def digest(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+class Bars(ProgressReporter):
+    """Notes what is shown: total and steps of each bar, and whether it was ended in good order."""
+
+    def __init__(self):
+        self.bars = []
+
+    def create_task(self, name, total, completed=0, *, start=True):
+        self.bars.append({"name": name, "total": total, "done": completed, "open": True})
+        return Bar(self.bars[-1])
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+
+class Bar(ProgressTask):
+    def __init__(self, shown):
+        self.shown = shown
+
+    def step(self, value=1):
+        self.shown["done"] += value
+
+    def start(self):
+        pass
+
+    def close(self):
+        self.shown["open"] = False
+
+
+SMALL = {"model_dim": 32, "num_layers": 1, "num_attn_heads": 2, "num_key_value_heads": 2}
+SMALL |= {"vocab_size": 64, "max_seq_len": 32, "ffn_inner_dim": 64}
+
+
+def checkpoint(path):
+    """Make a small model of fairseq2's own classes: its configuration, the sum of its weights."""
+    model = get_llama_model_hub().create_new_model(LLaMAConfig(**SMALL))
+    torch.save({"model": model.state_dict()}, path)
+    return {"config": SMALL, "sum": weights(model)}
+
+
+def model(name, environ, rank=None):
+    """Load a model by its name, as any researcher does, and have it compute something.
+
+    With a rank: as one of a gang of two, which meet over gloo.
+    """
+    os.environ.update(environ)
+    leases = sys.modules["resolverd_client.fairseq2.download"]._leases
+    leases.clear()
+    gangs = None
+    if rank is not None:
+        os.environ.update(RANK=str(rank), WORLD_SIZE="2", MASTER_ADDR="127.0.0.1")
+        root = ProcessGroupGang.create_default_process_group(torch.device("cpu"))
+        gangs = create_parallel_gangs(root)
+    with told() as warnings:
+        found = load_model(name, gangs=gangs) if gangs else load_model(name)
+    with torch.inference_mode():
+        seqs = torch.arange(6).unsqueeze(0)
+        shape = list(found(seqs, BatchLayout.of(seqs)).shape)
+    paths = list(map(str, leases))
+    return {"sum": weights(found), "shape": shape, "paths": paths, "warnings": warnings}
+
+
+def weights(model):
+    return float(sum(each.double().abs().sum() for each in model.parameters()))
 
 
 def strange(version):
@@ -206,6 +290,7 @@ REQUESTS = {
         do.__name__: do
         for do in (
             arranged, sources, keep, ask, names, requests, fetch, command, together, strange,
+            checkpoint, model,
         )
     },
 }  # fmt: skip

@@ -29,7 +29,7 @@ class OtherLoader(FileAssetMetadataLoader):
 class OtherManager(AssetDownloadManager):
     """Fetches the scheme of its own name."""
 
-    supported_schemes = frozenset({__name__})
+    supported_schemes = frozenset({__name__.replace("_", "-")})
     _own = LocalAssetDownloadManager()
 
     def download_model(self, uri, *_args, **_options):
