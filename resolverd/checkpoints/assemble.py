@@ -30,7 +30,7 @@ def assemble(errand: Errand, fetched: tuple[Entry, ...]) -> tuple[Entry, ...]:
     tree = errand.layout.tree(errand.asset)
     disk.remove_tree(tree)
     first = fetched[0].path
-    data = errand.data(first)
+    data = errand.whole(first)
     try:
         if (
             len(fetched) == 1
@@ -42,7 +42,7 @@ def assemble(errand: Errand, fetched: tuple[Entry, ...]) -> tuple[Entry, ...]:
     except SourceError as error:
         errand.quarantine(data, str(error).rstrip("."))
     for entry in fetched:
-        disk.place(errand.data(entry.path), tree, entry.path)
+        disk.place(errand.whole(entry.path), tree, entry.path)
     return _complete(errand, tree, fetched)
 
 

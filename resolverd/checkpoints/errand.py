@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NoReturn
@@ -12,6 +13,7 @@ from resolverd.checkpoints.disk import Layout
 from resolverd.checkpoints.faults import VerificationError
 from resolverd.checkpoints.job import Job
 from resolverd.checkpoints.limits import Limits
+from resolverd.checkpoints.manifest import Manifest
 from resolverd.checkpoints.room import Claim
 from resolverd.checkpoints.target import Wanted
 
@@ -27,6 +29,7 @@ class Errand:
         card: What the card says it hashes to.
         job: To be told of progress, and to be stopped by.
         claim: The room it takes.
+        earlier: The version at hand.
     """
 
     layout: Layout
@@ -35,6 +38,7 @@ class Errand:
     card: Mapping[str, Digest]
     job: Job
     claim: Claim
+    earlier: Manifest | None = None
 
     @property
     def asset(self) -> str:
@@ -44,6 +48,11 @@ class Errand:
     def data(self, name: str) -> str:
         """Path of a partial file."""
         return self.layout.data(self.asset, name)
+
+    def whole(self, name: str) -> str:
+        """Path of a file that is all there: fetched, or kept of the version at hand."""
+        kept = self.layout.kept(self.asset, name)
+        return kept if os.path.exists(kept) else self.data(name)
 
     def quarantine(self, data: str, reason: str) -> NoReturn:
         """Give up on what the origin sent: keep the bad file, forget the rest.

@@ -61,8 +61,10 @@ class Engine:
         source = source_of(wanted, self.limits, self.policy)
         try:
             claim = Claim(self.room, wanted.asset)
-            errand = Errand(self.layout, self.limits, wanted, card, job, claim)
-            return ingest(errand, source, None if force else have)
+            errand = Errand(
+                self.layout, self.limits, wanted, card, job, claim, None if force else have
+            )
+            return ingest(errand, source)
         finally:
             source.close()
 

@@ -19,6 +19,7 @@ from resolverd.checkpoints.gather import gathered
 from resolverd.checkpoints.hashing import faults
 from resolverd.checkpoints.manifest import Entry, Manifest
 from resolverd.checkpoints.plan import Trust
+from resolverd.checkpoints.reuse import twin
 from resolverd.checkpoints.sources.base import Listing, Source
 from resolverd.checkpoints.trust import Record
 from resolverd.checkpoints.verify import Unfit
@@ -28,18 +29,18 @@ _RESTARTS = 4
 _WORST_LAST: tuple[Trust, ...] = ("card", "origin", "first-use")
 
 
-def ingest(errand: Errand, source: Source, have: Manifest | None) -> Manifest:
-    """Publish what the origin has now.
+def ingest(errand: Errand, source: Source) -> Manifest:
+    """Publish what the origin has now; the version at hand stays when there is nothing newer.
 
     Args:
         errand: What is to be brought.
         source: Where from.
-        have: The object at hand, which stays when the origin has nothing newer.
 
     Raises:
         SourceError: The origin is at fault.
         CacheError: The cache is.
     """
+    have = errand.earlier
     for _ in range(_RESTARTS):
         listing = _resolved(errand, source, have.stamp if have else None)
         if listing is None and have is not None:
@@ -71,7 +72,8 @@ def _brought(errand: Errand, source: Source, listing: Listing) -> Manifest:
     record = Record.load(layout.trust(errand.asset))
     with disk.explained(layout):
         os.makedirs(layout.partial(errand.asset), mode=0o700, exist_ok=True)
-        errand.claim.hold({file.name: file.size or 0 for file in listing.files})
+        new = [file for file in listing.files if twin(errand.earlier, file) is None]
+        errand.claim.hold({file.name: file.size or 0 for file in new})
     brought = _gathered(errand, source, listing, record)
     fetched = tuple(entry for entry, _ in brought)
     with disk.explained(layout):

@@ -240,6 +240,7 @@ class Claim:
         self._room = room
         self._asset = asset
         self._files: dict[str, int] = {}
+        self._lock = threading.Lock()
 
     def hold(self, sizes: Mapping[str, int], *, grows: bool = False) -> None:
         """Claim room for files of these sizes in bytes, beside what is claimed already.
@@ -247,5 +248,6 @@ class Claim:
         Raises:
             CacheError: There is no room, and none can be made.
         """
-        self._files |= {name: occupied(size) for name, size in sizes.items()}
-        self._room.claim(self._asset, sum(self._files.values()), grows=grows)
+        with self._lock:  # files of one asset may come side by side
+            self._files |= {name: occupied(size) for name, size in sizes.items()}
+            self._room.claim(self._asset, sum(self._files.values()), grows=grows)

@@ -16,6 +16,7 @@ from resolverd.checkpoints.errand import Errand
 from resolverd.checkpoints.hashing import git_blob
 from resolverd.checkpoints.manifest import Entry
 from resolverd.checkpoints.plan import Expected, Trust
+from resolverd.checkpoints.reuse import reused
 from resolverd.checkpoints.sources.base import RemoteFile, Source
 from resolverd.checkpoints.state import Event, Life
 from resolverd.checkpoints.trust import Record
@@ -41,6 +42,8 @@ def verified(
 ) -> tuple[Entry, Trust]:
     """Download a file, and hold it against the best word there is on it.
 
+    What the version at hand has already is taken from there.
+
     Returns:
         The file, and on whose word it was verified.
 
@@ -51,6 +54,8 @@ def verified(
         CacheError: When the disk does not take it.
     """
     expected = _expected(errand, source, file, record)
+    if entry := reused(errand, file, expected.digest):
+        return entry, expected.trust
     said = {expected.digest.algorithm} if expected.digest else set()
     algorithms = {"sha256"} | said - {GIT_BLOB}
     data, journal = errand.data(file.name), errand.layout.journal(errand.asset, file.name)

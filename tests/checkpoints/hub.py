@@ -68,8 +68,9 @@ class Repo:
         for name in names or ("main",):
             self.refs[name] = made
         for data in files.values():
-            if len(data) >= LFS_AT:
-                self.hub.store.put(f"/{sha256(data)}", data)
+            place = f"/{sha256(data)}"
+            if len(data) >= LFS_AT and place not in self.hub.store.resources:
+                self.hub.store.put(place, data)
         return made
 
     def find(self, revision: str) -> str | None:

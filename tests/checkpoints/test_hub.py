@@ -174,6 +174,47 @@ def test_a_refresh_of_the_same_commit_fetches_nothing(hub: Hub, repo: Repo, node
     assert len(hub.requests) == before + 1
 
 
+def test_a_new_commit_fetches_only_what_it_changed(hub: Hub, repo: Repo, node: Bench) -> None:
+    repo.commit(MODEL | {"b.safetensors": safetensors("b")})
+    old = Path(node.path(node.fetch("hg://org/tiny")))
+    changed = MODEL | {"b.safetensors": safetensors("c")}
+    repo.commit(changed)
+    new = Path(node.path(node.fetch("hg://org/tiny", refresh=True)))
+    assert hub.sent(WEIGHTS) == len(WEIGHTS)
+    assert (new / "b.safetensors").read_bytes() == changed["b.safetensors"]
+    assert (new / "model.safetensors").read_bytes() == WEIGHTS
+    assert os.path.samefile(new / "model.safetensors", old / "model.safetensors")
+
+
+def test_a_file_that_rotted_is_not_taken_over(hub: Hub, repo: Repo, node: Bench) -> None:
+    repo.commit(MODEL)
+    path = Path(node.path(node.fetch("hg://org/tiny")), "model.safetensors")
+    path.chmod(0o600)
+    with path.open("r+b") as file:
+        file.seek(-1, os.SEEK_END)
+        file.write(bytes([WEIGHTS[-1] ^ 1]))
+    repo.commit(MODEL | {"b.safetensors": safetensors("b")})
+    assert content(node, "hg://org/tiny", refresh=True)["model.safetensors"] == WEIGHTS
+    assert hub.sent(WEIGHTS) == 2 * len(WEIGHTS)
+
+
+def test_a_file_that_was_taken_over_is_never_written_to(hub: Hub, repo: Repo, node: Bench) -> None:
+    repo.commit(MODEL)
+    old = Path(node.path(node.fetch("hg://org/tiny")), "model.safetensors")
+    other = safetensors("b", size=2 * PART)
+    repo.commit(MODEL | {"b.safetensors": other})
+    resource = hub.store.resources[f"/{sha256(other)}"]
+    resource.faults.close_after = [1000] * 100
+    with pytest.raises(SourceError, match="connection ended"):
+        node.fetch("hg://org/tiny", refresh=True)  # what was taken over is left behind
+    moved = MODEL | {"model.safetensors": safetensors("z", size=PART)}
+    repo.commit(moved)
+    assert content(node, "hg://org/tiny", refresh=True) == {
+        "model.safetensors": moved["model.safetensors"]
+    }
+    assert old.read_bytes() == WEIGHTS
+
+
 def test_parts_of_a_large_file_ask_the_hub_once(hub: Hub, repo: Repo, node: Bench) -> None:
     repo.commit(MODEL)
     node.limits = limits(connections=1)

@@ -22,7 +22,7 @@ from resolverd.checkpoints.disk.objects import (
     visible_path,
     whole,
 )
-from resolverd.checkpoints.disk.partial import discard, place, resumes_at
+from resolverd.checkpoints.disk.partial import discard, drop_kept, keep, place, resumes_at
 from resolverd.checkpoints.disk.pins import pin, pins, unpin
 from resolverd.checkpoints.disk.quarantine import Finding, quarantine, withdraw
 from resolverd.checkpoints.disk.records import read_manifest, record
@@ -37,12 +37,14 @@ __all__ = [
     "allocated",
     "current",
     "discard",
+    "drop_kept",
     "drop_links",
     "evict",
     "explained",
     "found_right",
     "free_bytes",
     "inventory",
+    "keep",
     "leads_to",
     "measured",
     "own",

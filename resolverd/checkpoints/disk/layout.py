@@ -64,6 +64,10 @@ class Layout:
         """The partial file's journal."""
         return os.path.join(self.partial(asset), "journal-" + _short(name))
 
+    def kept(self, asset: str, name: str) -> str:
+        """A file that the version at hand has already: never written to, it is that one's too."""
+        return os.path.join(self.partial(asset), "kept-" + _short(name))
+
     def tree(self, asset: str) -> str:
         """Where an object is put together."""
         return os.path.join(self.partial(asset), "tree")

@@ -11,6 +11,9 @@ from resolverd.checkpoints.disk.durable import unlink
 from resolverd.checkpoints.disk.layout import Layout
 from resolverd.checkpoints.limits import Limits
 
+_NO_LINKS = frozenset((errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS))
+"""What a file system says that can't give a file one more name."""
+
 
 def resumes_at(layout: Layout, asset: str) -> int:
     """Where the download of a single file is likely to go on; 0 when there is nothing yet."""
@@ -31,9 +34,30 @@ def place(source: str, tree: str, name: str) -> None:
     try:
         os.link(source, target)
     except OSError as error:
-        if error.errno not in {errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS}:
+        if error.errno not in _NO_LINKS:
             raise
         os.rename(source, target)  # a file system without hard links
+
+
+def keep(layout: Layout, asset: str, name: str, path: str) -> str | None:
+    """Have a published file at hand for the next version of its asset.
+
+    Returns:
+        Its second name; None where the file system has no such thing.
+    """
+    kept = layout.kept(asset, name)
+    try:
+        os.link(path, kept)
+    except OSError as error:
+        if error.errno not in {*_NO_LINKS, errno.ENOENT}:
+            raise
+        return None
+    return kept
+
+
+def drop_kept(layout: Layout, asset: str, name: str) -> None:
+    """Let go of what :func:`keep` has kept."""
+    unlink(layout.kept(asset, name))
 
 
 def discard(layout: Layout, asset: str) -> None:
