@@ -146,18 +146,17 @@ class Room:
             need = self._need(asset, total)
             if need.short <= 0:
                 return
-            items = self._items()
+            items = [each for each in self._items() if (each.kind, each.name) != _partial(asset)]
             need = self._need(asset, total)
             chosen = eviction.choose(items, need.short)
             if chosen is None:
-                others = [item for item in items if (item.kind, item.name) != ("partial", asset)]
-                raise CacheError(eviction.refusal(self._layout.root, need, others))
+                raise CacheError(eviction.refusal(self._layout.root, need, items))
             for item in chosen:
                 self._evict(item)
         raise CacheError(f"{self._layout.root}: no room: others use it up as fast as it is made.")
 
     def _need(self, asset: str, total: int) -> Need:
-        own = ("partial", asset)
+        own = _partial(asset)
         sizes = self._known()
         coming = sum(
             max(0, claim - disk.allocated(self._layout.partial(other)))
@@ -177,8 +176,7 @@ class Room:
         """Bytes that count: what is there, and what is claimed beyond that."""
         sizes = self._known()
         ahead = (
-            max(0, claim - sizes.get(("partial", asset), 0))
-            for asset, claim in self._claims.items()
+            max(0, claim - sizes.get(_partial(asset), 0)) for asset, claim in self._claims.items()
         )
         return sum(sizes.values()) + sum(ahead)
 
@@ -189,8 +187,19 @@ class Room:
         return self._sizes
 
     def _items(self) -> list[Item]:
-        """List the cache, and take in what is really there."""
-        items = disk.inventory(self._layout, self._busy)
+        """List the cache, claims included, and take in what is really there."""
+        found = disk.inventory(self._layout, self._busy.keys() | self._claims.keys())
+        partials = {item.name for item in found if item.kind == "partial"}
+        unseen = self._claims.keys() - partials
+        items = [
+            replace(item, size=max(item.size, self._claims.get(item.name, 0)))
+            if item.kind == "partial"
+            else item
+            for item in found
+        ]
+        items += [
+            Item("partial", name, name, self._claims[name], 0.0, busy=True) for name in unseen
+        ]
         self._sizes = {(item.kind, item.name): item.size for item in items}
         return items
 
@@ -217,6 +226,10 @@ class Room:
         self._sizes = kept | {
             (item.kind, item.name): item.size for item in disk.inventory(self._layout, only=asset)
         }
+
+
+def _partial(asset: str) -> tuple[str, str]:
+    return "partial", asset
 
 
 def _names(name: str, item: Item) -> bool:

@@ -89,7 +89,9 @@ class Bench:
         self, uri: str, checksum: object = None, kind: Kind = "model", **options: bool
     ) -> Manifest:
         wanted = Wanted(kind, uri, checksum, localise=options.pop("localise", False))  # type: ignore[arg-type]
-        return self.engine.fetch(wanted, self.job(), **options)
+        engine = self.engine
+        with engine.room.working(wanted.asset):
+            return engine.fetch(wanted, self.job(), **options)
 
     def path(self, manifest: Manifest) -> str:
         return disk.visible_path(self.layout, manifest)

@@ -8,18 +8,21 @@ import shutil
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from resolverd.checkpoints import disk, state
+from resolverd.checkpoints import disk, leases, state
 from resolverd.checkpoints.disk import Layout
+from resolverd.checkpoints.eviction import BLOCK
 from resolverd.checkpoints.hashing import faults
 from resolverd.checkpoints.job import Job
 from resolverd.checkpoints.journal import Journal, Pin
 from resolverd.checkpoints.limits import Limits
 from resolverd.checkpoints.manifest import Entry, Manifest
+from resolverd.checkpoints.room import Room
 from resolverd.checkpoints.state import Event, ImpossibleError, Life, State
 
 ASSET = "a" * 24
@@ -119,12 +122,64 @@ class Walk:
         self.published[manifest.key] = self.content(version)
         self.linked = manifest.key
 
-    def rot(self) -> None:
-        if self.linked:
-            manifest = disk.read_manifest(self.layout, self.linked)
-            assert manifest is not None
-            disk.withdraw(self.layout, manifest, "rot", self.limits)
-            del self.published[self.linked]
+    def rot(self, steps: int) -> None:
+        """Withdraw what the link leads to; a crash may come before each of its steps."""
+        if not self.linked:
+            return
+        manifest = disk.read_manifest(self.layout, self.linked)
+        assert manifest is not None
+        for count, step in enumerate(disk.withdrawal(self.layout, manifest, "rot", self.limits), 1):
+            self.gone(manifest.key, step)
+            if count == steps:
+                return
+
+    def some(self, number: int) -> str:
+        return sorted(self.published)[number % len(self.published)]
+
+    def evict(self, number: int, steps: int) -> None:
+        if not self.published:
+            return
+        key = self.some(number)
+        held = leases.exclude(self.layout.lock(key))
+        assert held is not None
+        for count, step in enumerate(disk.removal(self.layout, key), 1):
+            self.gone(key, step)
+            if count == steps:
+                break
+        os.close(held)
+
+    def gone(self, key: str, step: str) -> None:
+        """Until its object is moved away, what is being removed may also stay."""
+        if step == "links" and self.linked == key:
+            self.linked = None
+        if step == "object":
+            del self.published[key]
+
+    def damage(self, number: int) -> None:
+        """A manifest is torn: nothing vouches for its object any more."""
+        if self.published:
+            key = self.some(number)
+            Path(self.layout.manifest(key)).write_bytes(b"{")
+            del self.published[key]
+            self.linked = None if self.linked == key else self.linked
+
+    def leased(self, number: int) -> None:
+        """What is leased stays whatever evicts."""
+        if self.published:
+            key = self.some(number)
+            fd = leases.take(self.layout.lock(key))
+            assert not disk.evict(self.layout, key)
+            os.close(fd)
+
+    def press(self, quota: int) -> None:
+        """The quota falls: what is over it gives way, in order, and nothing else."""
+        room = Room(self.layout, Limits(max_bytes=quota * BLOCK, quarantine_most=2))
+        room.fit()
+        left = disk.inventory(self.layout)
+        assert sum(item.size for item in left) <= quota * BLOCK
+        there = set(os.listdir(self.layout.folder("objects")))
+        self.published = {key: data for key, data in self.published.items() if key in there}
+        if self.linked not in there:
             self.linked = None
 
     def check(self) -> None:
@@ -148,39 +203,41 @@ class Walk:
         """What is on disk though nothing speaks for it."""
         listed = {
             folder: set(os.listdir(self.layout.folder(folder)))
-            for folder in ("objects", "manifests", "locks", "assets")
+            for folder in ("objects", "manifests", "locks", "assets", "evicted")
         }
         manifests = {name.removesuffix(".json") for name in listed["manifests"]}
         return (
             (listed["objects"] ^ manifests)
+            | listed["evicted"]
             | (listed["locks"] - listed["objects"] - {"owner"})
             | (listed["assets"] - {ASSET})
         )
 
 
+ENDS = st.integers(1, 6)
 STEPS = st.one_of(
     st.tuples(st.just("download"), st.integers(0, 2), st.integers(0, 128)),
-    st.tuples(st.just("publish"), st.integers(0, 2), st.integers(1, 6)),
-    st.tuples(st.just("rot"), st.just(0), st.just(0)),
-    st.tuples(st.just("restart"), st.just(0), st.just(0)),
+    st.tuples(st.just("publish"), st.integers(0, 2), ENDS),
+    st.tuples(st.just("publish"), st.integers(0, 2), st.just(6)),
+    st.tuples(st.just("rot"), ENDS),
+    st.tuples(st.just("evict"), st.integers(0, 2), ENDS),
+    st.tuples(st.just("leased"), st.integers(0, 2)),
+    st.tuples(st.just("damage"), st.integers(0, 2)),
+    st.tuples(st.just("press"), st.integers(0, 3)),
+    st.tuples(st.just("restart")),
 )
 
 
-@settings(max_examples=60, deadline=None)
-@given(st.lists(STEPS, max_size=8))
+@settings(max_examples=150, deadline=None)
+@given(st.lists(STEPS, min_size=3, max_size=12))
 def test_a_crash_between_any_two_steps_shows_nothing_unverified_and_loses_nothing(
-    walk: list[tuple[str, int, int]],
+    walk: list[tuple[Any, ...]],
 ) -> None:
     root = Path(tempfile.mkdtemp(dir="/dev/shm" if os.path.isdir("/dev/shm") else None))
     try:
         world = Walk(root)
-        for action, version, count in walk:
-            if action == "download":
-                world.download(version, count)
-            elif action == "publish":
-                world.publish(version, count)
-            else:
-                getattr(world, action)()
+        for action, *arguments in walk:
+            getattr(world, action)(*arguments)
             if action != "restart":
                 world.check()
             world.restart()

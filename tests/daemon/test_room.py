@@ -8,7 +8,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -174,6 +176,72 @@ def test_a_lower_quota_is_applied_by_a_reload_and_by_a_restart(
     node.start()
     eventually(lambda: used(node) <= MIB)
     assert [path.exists() for path in paths] == [False, False, True]
+
+
+def test_the_quota_holds_at_every_moment_of_many_downloads_at_once(
+    node: Daemon, origin: Origin
+) -> None:
+    sizes = [int(MIB * share) for share in (0.3, 0.9, 0.5, 1.2, 0.1, 0.7, 1.0, 0.4, 0.8, 0.6)]
+    for number, size in enumerate(sizes):
+        origin.put(f"/{number}", os.urandom(size), chunked=number % 3 == 0, rate=8e6)
+    most, over = [0], threading.Event()
+
+    def watch() -> None:
+        while not over.is_set():
+            most[0] = max(most[0], used(node))
+
+    def fetch(number: int) -> str:
+        try:
+            node.client().path(uri=origin.url(f"/{number}"))
+        except FetchError as error:  # what others have claimed leaves too little just now
+            return "no room" if "no room" in str(error) else str(error)
+        return "fetched"
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            fetched = list(pool.map(fetch, range(len(sizes))))
+    finally:
+        over.set()
+        watcher.join()
+    assert fetched.count("fetched") >= len(sizes) // 2
+    assert set(fetched) <= {"fetched", "no room"}
+    assert 2 * MIB < most[0] <= 3 * MIB + MIB // 2
+
+
+def test_status_tells_what_takes_the_room(node: Daemon, origin: Origin) -> None:
+    client = node.client()
+    for name in "abc":
+        client.path(uri=origin.url(f"/{name}.bin"))
+    client.cache_pin([origin.url("/b.bin")])
+    with client.lease(uri=origin.url("/a.bin")):
+        found = client.status()["checkpoints"]
+        shown = node.ctl("status").stdout
+    wanted = {"objects": 3, "bytes": 3 * MIB, "max_bytes": 3 * MIB + MIB // 2, "leased_bytes": MIB,
+              "pinned_bytes": MIB, "partial_bytes": 0, "quarantine_bytes": 0}  # fmt: skip
+    assert {key: found[key] for key in wanted} == wanted
+    assert found["verified_first"] <= found["verified"]
+    assert "3 objects, 3.0 MiB of 3.5 MiB, " in shown
+    assert "of which 1.0 MiB leased, 1.0 MiB pinned" in shown
+    assert "every object was found right within the last" in shown
+
+
+def test_a_second_daemon_on_the_same_cache_says_so_and_serves_what_is_there(
+    node: Daemon, origin: Origin
+) -> None:
+    path = node.client().path(uri=origin.url("/a.bin"))
+    with daemon("--cache-dir", str(node.cache)) as second:
+        told = eventually(lambda: second.client().status()["warnings"])
+        assert any("is in use by another resolverd (process" in text for text in told)
+        assert "in use by another resolverd" in second.ctl("status").stdout
+        assert second.client().path(uri=origin.url("/a.bin")) == path
+        refused = second.ctl("cache", "rm", path.parent.name)
+        assert (refused.returncode, path.exists()) == (1, True)
+        assert node.client().status()["warnings"] == []
+        node.stop()
+        assert second.client().path(uri=origin.url("/b.bin")).exists()
+        eventually(lambda: second.client().status()["warnings"] == [])
 
 
 def test_a_quota_of_nothing_is_refused_with_what_to_do(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from resolverd.checkpoints.disk.objects import (
 )
 from resolverd.checkpoints.disk.partial import discard, drop_kept, keep, place, resumes_at
 from resolverd.checkpoints.disk.pins import pin, pins, unpin
-from resolverd.checkpoints.disk.quarantine import Finding, quarantine, withdraw
+from resolverd.checkpoints.disk.quarantine import Finding, quarantine, withdraw, withdrawal
 from resolverd.checkpoints.disk.records import read_manifest, record
 from resolverd.checkpoints.disk.removal import evict, removal
 from resolverd.checkpoints.disk.room import allocated, free_bytes, measured
@@ -66,5 +66,6 @@ __all__ = [
     "visible_path",
     "whole",
     "withdraw",
+    "withdrawal",
     "write",
 ]

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from resolverd.checkpoints import leases
@@ -57,17 +58,27 @@ def quarantine(layout: Layout, path: str, finding: Finding, limits: Limits) -> s
 
 
 def withdraw(layout: Layout, manifest: Manifest, reason: str, limits: Limits) -> None:
-    """Take a published object that has gone bad out of everyone's sight.
+    """Take a published object that has gone bad out of everyone's sight."""
+    for _ in withdrawal(layout, manifest, reason, limits):
+        pass
+
+
+def withdrawal(layout: Layout, manifest: Manifest, reason: str, limits: Limits) -> Iterator[str]:
+    """Withdraw an object one step at a time; yields each step's name.
 
     First nothing leads to it any more, so that nobody is given a new lease on it; then those who
     hold one are told, and told again when a crash has this done twice.
     """
     drop_links(layout, manifest.key)
+    yield "links"
     leases.tell(layout.lock(manifest.key), reason, time.time())
+    yield "told"
     if os.path.isdir(layout.object(manifest.key)):
         finding = Finding(manifest.asset, manifest.uri, reason)
         quarantine(layout, layout.object(manifest.key), finding, limits)
+    yield "object"
     unlink(layout.manifest(manifest.key))
+    yield "manifest"
 
 
 def _bound(layout: Layout, limits: Limits) -> None:
