@@ -79,6 +79,11 @@ class Fetching:
                 _wanted(asset), refresh=refresh, progress=tell
             )
 
+    async def readers(self, asset: Asset) -> Sequence[int] | None:
+        """Tell who may read the asset, as far as is known before it was fetched."""
+        with translated():
+            return (await self._ready()).readers(_wanted(asset))
+
     async def find(self, asset: Asset) -> Ready | None:
         """Give what is on disk, without fetching."""
         with translated():

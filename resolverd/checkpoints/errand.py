@@ -14,6 +14,7 @@ from resolverd.checkpoints.faults import VerificationError
 from resolverd.checkpoints.job import Job
 from resolverd.checkpoints.limits import Limits
 from resolverd.checkpoints.manifest import Manifest
+from resolverd.checkpoints.policy import Policy
 from resolverd.checkpoints.room import Claim
 from resolverd.checkpoints.target import Wanted
 
@@ -29,6 +30,7 @@ class Errand:
         card: What the card says it hashes to.
         job: To be told of progress, and to be stopped by.
         claim: The room it takes.
+        policy: Who may read it.
         earlier: The version at hand.
     """
 
@@ -38,6 +40,7 @@ class Errand:
     card: Mapping[str, Digest]
     job: Job
     claim: Claim
+    policy: Policy
     earlier: Manifest | None = None
 
     @property

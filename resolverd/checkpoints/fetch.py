@@ -16,7 +16,7 @@ from resolverd.checkpoints.ingest import ingest
 from resolverd.checkpoints.job import Job
 from resolverd.checkpoints.limits import Limits
 from resolverd.checkpoints.manifest import Manifest
-from resolverd.checkpoints.policy import Policy
+from resolverd.checkpoints.policy import Policy, readers_of
 from resolverd.checkpoints.room import Claim, Room
 from resolverd.checkpoints.sources.choose import source_of
 from resolverd.checkpoints.target import Wanted
@@ -55,14 +55,16 @@ class Engine:
             reason = "files are missing, or have another length"
             disk.withdraw(self.layout, have, reason, self.limits)
             have = None
+        have = have and self._admitted(have, wanted)
         have = have and self._fitting(have, card, job)
         if have and not (refresh or force):
             return have
         source = source_of(wanted, self.limits, self.policy)
         try:
             claim = Claim(self.room, wanted.asset)
+            earlier = None if force else have
             errand = Errand(
-                self.layout, self.limits, wanted, card, job, claim, None if force else have
+                self.layout, self.limits, wanted, card, job, claim, self.policy, earlier
             )
             return ingest(errand, source)
         finally:
@@ -86,6 +88,15 @@ class Engine:
             else:
                 disk.found_right(self.layout, key, time.time())
         return manifest, found
+
+    def _admitted(self, have: Manifest, wanted: Wanted) -> Manifest:
+        """The object, readable for those whom the rules name by now."""
+        readers = readers_of(self.policy, wanted.normal, private=have.private)
+        if readers != have.readers:
+            have = replace(have, readers=readers)
+            with disk.explained(self.layout):
+                disk.admit(self.layout, have)
+        return have
 
     def _fitting(self, have: Manifest, card: Mapping[str, Digest], job: Job) -> Manifest | None:
         """The object when it is what the card says now; hashed when the manifest can't tell."""

@@ -19,6 +19,7 @@ from resolverd.checkpoints.gather import gathered
 from resolverd.checkpoints.hashing import faults
 from resolverd.checkpoints.manifest import Entry, Manifest
 from resolverd.checkpoints.plan import Trust
+from resolverd.checkpoints.policy import readers_of
 from resolverd.checkpoints.reuse import twin
 from resolverd.checkpoints.sources.base import Listing, Source
 from resolverd.checkpoints.trust import Record
@@ -81,7 +82,7 @@ def _brought(errand: Errand, source: Source, listing: Listing) -> Manifest:
         trust = max((trust for _, trust in brought), key=_WORST_LAST.index)
         if errand.card and all(entry.path in errand.card for entry in files):
             trust = "card"
-        manifest = _described(errand, listing.stamp, fetched, files, trust)
+        manifest = _described(errand, listing, fetched, files, trust)
         _publish(errand, manifest)
         for file, entry in zip(listing.files, fetched, strict=True):
             learned = Digest("sha256", entry.digests["sha256"])
@@ -103,7 +104,7 @@ def _gathered(
 
 def _described(
     errand: Errand,
-    stamp: str | None,
+    listing: Listing,
     fetched: tuple[Entry, ...],
     files: tuple[Entry, ...],
     trust: Trust,
@@ -114,11 +115,13 @@ def _described(
         asset=errand.asset,
         uri=errand.wanted.shown,
         kind=errand.wanted.kind,
-        stamp=stamp,
+        stamp=listing.stamp,
         trust=trust,
         fetched=fetched,
         files=files,
         created=time.time(),
+        private=listing.private,
+        readers=readers_of(errand.policy, errand.wanted.normal, private=listing.private),
     )
 
 

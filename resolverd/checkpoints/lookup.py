@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from resolverd.checkpoints import completeness, digest, disk, leases
 from resolverd.checkpoints.disk import Layout
-from resolverd.checkpoints.policy import Policy
+from resolverd.checkpoints.policy import Policy, readers_of
 from resolverd.checkpoints.results import Published, published
 from resolverd.checkpoints.sources.file import located, stamp_of
 from resolverd.checkpoints.target import Wanted
@@ -46,6 +46,8 @@ class Lookup:
             return None
         if not disk.whole(self._layout, manifest):
             return None
+        if manifest.readers != readers_of(self._policy, wanted.normal, private=manifest.private):
+            return None  # the worker makes good what other rules have left
         leases.touch(self._layout.lock(manifest.key), time.time())
         return published(manifest, wanted, disk.visible_path(self._layout, manifest))
 

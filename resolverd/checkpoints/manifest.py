@@ -14,6 +14,7 @@ from resolverd.checkpoints import digest, repository
 from resolverd.checkpoints.digest import Digest
 from resolverd.checkpoints.plan import Trust
 from resolverd.checkpoints.repository import Repository
+from resolverd.checkpoints.rules import Readers
 from resolverd.errors import SourceError
 
 FORMAT = 1
@@ -42,6 +43,8 @@ class Manifest:
         fetched: What was downloaded: the files themselves, or the archive they were in.
         files: What the object holds.
         created: Seconds since the epoch when it was published.
+        private: Whether the origin gives it only to those who hold a secret.
+        readers: Group ids whose members may read it; None: everyone.
     """
 
     key: str
@@ -53,6 +56,8 @@ class Manifest:
     fetched: tuple[Entry, ...]
     files: tuple[Entry, ...]
     created: float
+    private: bool = False
+    readers: Readers = None
     format: int = field(default=FORMAT)
 
     @property
@@ -120,7 +125,9 @@ def load(data: bytes) -> Manifest | None:
         fetched, files = (
             tuple(Entry(**item) for item in raw.pop(key)) for key in ("fetched", "files")
         )
-        return Manifest(fetched=fetched, files=files, **raw)
+        readers = raw.pop("readers", None)
+        readers = None if readers is None else tuple(int(gid) for gid in readers)
+        return Manifest(fetched=fetched, files=files, readers=readers, **raw)
     except (ValueError, TypeError, LookupError, AttributeError):
         return None
 

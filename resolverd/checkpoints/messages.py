@@ -80,6 +80,7 @@ def answer(manifest: Manifest, path: str) -> dict[str, Any]:
         "trust": manifest.trust,
         "stamp": manifest.stamp,
         "files": [entry.path for entry in manifest.files],
+        "readers": manifest.readers,
     }
 
 
@@ -94,6 +95,7 @@ def answered(wanted: Wanted, result: Mapping[str, Any]) -> Published:
         digest=result["digest"],
         trust=result["trust"],
         files=tuple(result["files"]),
+        readers=None if result["readers"] is None else tuple(result["readers"]),
     )
 
 

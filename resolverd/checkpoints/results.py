@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from resolverd.checkpoints.manifest import Manifest
 from resolverd.checkpoints.plan import Trust
+from resolverd.checkpoints.rules import Readers
 from resolverd.checkpoints.target import Wanted
 
 
@@ -24,6 +25,7 @@ class Published:
         digest: ``algorithm:hex`` of what was fetched; None for a local file without a checksum.
         trust: On whose word it was verified.
         files: Paths below the object.
+        readers: Group ids whose members may read it; None: everyone whom the file system lets.
     """
 
     path: str
@@ -34,6 +36,7 @@ class Published:
     digest: str | None
     trust: Trust
     files: tuple[str, ...]
+    readers: Readers = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,4 +107,5 @@ def published(manifest: Manifest, wanted: Wanted, path: str) -> Published:
         digest=manifest.digest,
         trust="card" if wanted.checksum else manifest.trust,
         files=tuple(entry.path for entry in manifest.files),
+        readers=manifest.readers,
     )

@@ -26,6 +26,7 @@ from resolverd.checkpoints.link import Link
 from resolverd.checkpoints.lookup import Lookup
 from resolverd.checkpoints.policy import Policy
 from resolverd.checkpoints.results import Lease, Listener, Progress, Published, Verdict
+from resolverd.checkpoints.rules import Readers, first
 from resolverd.checkpoints.single_flight import Flight, Flights, Order, Turns
 from resolverd.checkpoints.sources.file import located
 from resolverd.checkpoints.target import Wanted
@@ -118,6 +119,12 @@ class Checkpoints:
         policy.check_uri(self._policy, wanted.normal, wanted.shown)
         digest.parse_card(wanted.checksum)
         _ = wanted.asset  # which a URI that names no repository does not have
+
+    def readers(self, wanted: Wanted) -> Readers:
+        """Who may read this, as far as rules tell before it was fetched; None: everyone."""
+        uri = wanted.normal
+        private = first(self._policy.rules, uri, lambda rule: rule.token) is not None
+        return policy.readers_of(self._policy, uri, private=private)
 
     async def ensure(
         self,

@@ -17,6 +17,7 @@ from resolverd.serving.arguments import check, known, maybe, seconds
 from resolverd.serving.call import Call, Reply
 from resolverd.serving.card_requests import CardRequests, not_found
 from resolverd.serving.members import member
+from resolverd.serving.readers import check_reader
 from resolverd.serving.targets import Asset, read
 
 log = logging.getLogger(__name__)
@@ -47,6 +48,10 @@ class Ready(Protocol):
     def trust(self) -> str:
         """Who vouched for the digest: card, origin, or first-use."""
 
+    @property
+    def readers(self) -> Sequence[int] | None:
+        """Group ids whose members may read it; None: everyone."""
+
 
 class Lease(Protocol):
     """What keeps an object from eviction."""
@@ -69,6 +74,9 @@ class Fetcher(Protocol):
         self, asset: Asset, *, refresh: bool, progress: Callable[[Mapping[str, Any]], None] | None
     ) -> Ready:
         """Have the asset on disk, verified; joins a download that is under way."""
+
+    async def readers(self, asset: Asset) -> Sequence[int] | None:
+        """Tell who may read the asset, as far as is known before it was fetched."""
 
     async def find(self, asset: Asset) -> Ready | None:
         """Give what is on disk, without fetching."""
@@ -231,8 +239,11 @@ class CheckpointRequests:
         try:
             if options.wait:
                 return self._shown(asset, await self._ensure(call, asset, options))
+            await self._admit(call, asset, None)
             ready = None if options.refresh else await self._fetcher.find(asset)
-            if ready is None:
+            if ready is not None:
+                await self._admit(call, asset, ready)
+            else:
                 await self._fetcher.start(asset, refresh=options.refresh)
             return self._shown(asset, ready)
         except ResolverdError as error:
@@ -243,6 +254,18 @@ class CheckpointRequests:
             return {**self._shown(asset, None), "error": _error(fault)}
 
     async def _ensure(self, call: Call, asset: Asset, options: Options) -> Ready:
+        """Have what the client wants, and may read."""
+        await self._admit(call, asset, None)
+        ready = await self._fetched(call, asset, options)
+        await self._admit(call, asset, ready)
+        return ready
+
+    async def _admit(self, call: Call, asset: Asset, ready: Ready | None) -> None:
+        """Refuse who may not read it: by what the rules say, or by what was published."""
+        readers = ready.readers if ready else await self._fetcher.readers(asset)
+        check_reader(call.peer, readers, self._fetcher.shown(asset.uri))
+
+    async def _fetched(self, call: Call, asset: Asset, options: Options) -> Ready:
         if not options.wait:
             if ready := await self._fetcher.find(asset):
                 return ready

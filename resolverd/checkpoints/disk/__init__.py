@@ -4,7 +4,7 @@
 what is published, ``quarantine`` what went bad; ``removal`` takes an object away, and ``links``
 what leads to it (``hub`` those in Hugging Face's layout); ``inventory`` lists what takes room,
 ``room`` measures it, ``pins`` says what must stay; ``sweep`` removes what a crash left, and
-``durable`` holds the steps that survive a power cut.
+``durable`` holds the steps that survive a power cut and ``permissions`` says who may read.
 """
 
 from resolverd.checkpoints.disk.cache import explained, own, prepare
@@ -13,6 +13,7 @@ from resolverd.checkpoints.disk.inventory import inventory
 from resolverd.checkpoints.disk.layout import Layout
 from resolverd.checkpoints.disk.links import drop_links
 from resolverd.checkpoints.disk.objects import (
+    admit,
     adopt,
     current,
     found_right,
@@ -33,6 +34,7 @@ from resolverd.checkpoints.disk.sweep import set_aside_unknown, sweep
 __all__ = [
     "Finding",
     "Layout",
+    "admit",
     "adopt",
     "allocated",
     "current",

@@ -18,19 +18,6 @@ def write(path: str, data: bytes) -> None:
     sync_folder(os.path.dirname(path))
 
 
-def freeze(tree: str) -> None:
-    """Make a tree durable, and its files read-only for everyone."""
-    for folder, _, names in os.walk(tree, topdown=False):
-        for name in names:
-            path = os.path.join(folder, name)
-            if not os.path.islink(path):
-                with open(path, "rb") as file:
-                    os.fchmod(file.fileno(), 0o444)
-                    os.fsync(file.fileno())
-        os.chmod(folder, 0o755)  # noqa: S103  # readers are other users
-        sync_folder(folder)
-
-
 def sync_folder(path: str) -> None:
     """Make a folder's entries durable."""
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

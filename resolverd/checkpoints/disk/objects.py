@@ -12,9 +12,10 @@ import os
 from collections.abc import Iterator
 
 from resolverd.checkpoints import leases
-from resolverd.checkpoints.disk.durable import freeze, sync_folder
+from resolverd.checkpoints.disk.durable import sync_folder
 from resolverd.checkpoints.disk.layout import Layout
 from resolverd.checkpoints.disk.links import lead
+from resolverd.checkpoints.disk.permissions import freeze
 from resolverd.checkpoints.disk.records import read_manifest, record
 from resolverd.checkpoints.manifest import Manifest
 
@@ -87,7 +88,7 @@ def publication(layout: Layout, manifest: Manifest) -> Iterator[str]:
     between has crashed, and a sweep plus another go make it good.
     """
     tree = layout.tree(manifest.asset)
-    freeze(tree)
+    freeze(tree, manifest.readers)
     yield "frozen"
     leases.make(layout.lock(manifest.key))
     yield "lock"
@@ -100,8 +101,18 @@ def publication(layout: Layout, manifest: Manifest) -> Iterator[str]:
     yield "link"
 
 
+def admit(layout: Layout, manifest: Manifest) -> None:
+    """Let those read a published object, and only those, whom its manifest names from now on."""
+    verified = verified_at(layout, manifest.key)
+    freeze(layout.object(manifest.key), manifest.readers)
+    record(layout, manifest)
+    if verified is not None:
+        found_right(layout, manifest.key, verified)  # nothing was hashed
+
+
 def adopt(layout: Layout, manifest: Manifest) -> None:
     """Take an object that is there already for the asset's new version: it has the same bytes."""
+    freeze(layout.object(manifest.key), manifest.readers)
     record(layout, manifest)
     leases.make(layout.lock(manifest.key))
     lead(layout, manifest)

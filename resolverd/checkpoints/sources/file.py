@@ -72,7 +72,9 @@ class FileSource:
             raise SourceError(f"{path}: the directory is empty.")
         sums = {file.name: file.stamp or "" for file in files}
         stamp = files[0].stamp if names == [""] else f"stat:{digest.of_many(sums).hex}"
-        return None if stamp == known else Listing(files, stamp)
+        if stamp == known:
+            return None
+        return Listing(files, stamp, not all(_is_everyones(file.locator) for file in files))
 
     def open(self, file: RemoteFile, start: int, end: int | None) -> FileTransfer:
         """Open a file, and make sure that it is still the one that was listed."""
@@ -186,6 +188,21 @@ class FileTransfer:
         """Raise :class:`Changed` when the file is another one by now."""
         if stamp_of(os.fstat(self._fd)) != self._file.stamp:
             raise Changed(f"{self._file.locator}: was written to while it was copied.")
+
+
+def _is_everyones(path: str) -> bool:
+    """Whether any user of the node could read the file: its copy must tell nobody more."""
+    path = os.path.realpath(path)
+    try:
+        if not os.stat(path).st_mode & stat.S_IROTH:
+            return False
+        while path != "/":
+            path = os.path.dirname(path)
+            if not os.stat(path).st_mode & stat.S_IXOTH:
+                return False
+    except OSError:
+        return False
+    return True
 
 
 def _below(root: str) -> list[str]:
