@@ -178,7 +178,8 @@ def wanted(asset: Asset) -> Wanted:
 
 def place_of(asset: Asset) -> str:
     """Give an asset's place in the cache."""
-    return wanted(asset).asset
+    with translated():
+        return _wanted(asset).asset
 
 
 def _wanted(asset: Asset) -> Wanted:
