@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import mmap
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -43,7 +42,6 @@ class Arrival:
         ranges: What is there.
         size: The file's length; known once it has all arrived.
         error: The first thing that went wrong.
-        held_up: Seconds that receivers have waited for hashing.
     """
 
     def __init__(self, ranges: Ranges, size: int | None, receivers: int, job: Job) -> None:
@@ -59,7 +57,6 @@ class Arrival:
         self._returns = threading.Condition(self._lock)
         self._asked = 0
         self._aborts: set[Callable[[], None]] = set()
-        self.held_up = 0.0
         self._hashed = 0
         self._lent: dict[int, memoryview] = {}
         self._spare: list[memoryview] = []
@@ -108,9 +105,7 @@ class Arrival:
         if not self._spare and self._buffers < _LENT_MOST:
             self._buffers += 1
             return new_buffer()
-        began = time.monotonic()
         self._returns.wait_for(lambda: self._spare or self.over())
-        self.held_up += time.monotonic() - began
         return self._spare.pop() if self._spare else lent  # over: nobody writes to it any more
 
     def joined(self) -> None:

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from resolverd.checkpoints import pace, plan
+from resolverd.checkpoints import pace
 from resolverd.checkpoints.arrival import BUFFER, Arrival, new_buffer
 from resolverd.checkpoints.attempt import Attempt, back_off
 from resolverd.checkpoints.faults import Transient
@@ -45,8 +45,9 @@ class Receivers:
         self._begin = begin
         self._lock = threading.Lock()
         self._running = 1
-        self._had = plan.covered(arrival.ranges)
-        self._pace = Pace(attempt.limits.connections, time.monotonic())
+        self._waited = 0.0
+        most = attempt.limits.connections if attempt.journal else 1
+        self._pace = Pace(most, time.monotonic())
 
     def receive_parts(self) -> None:
         """Bring shares until none is left, or fewer threads are wanted; the work of each."""
@@ -97,16 +98,15 @@ class Receivers:
             self._running -= 1
             return True
 
-    def _adapt(self) -> None:
-        """Begin another thread where that promises more."""
-        arrival = self._arrival
+    def _adapt(self, waited: float) -> None:
+        """Take in how long the origin was waited for; have more threads where that is long."""
         with self._lock:
-            done = plan.covered(arrival.ranges) - self._had
-            self._pace = pace.judged(self._pace, time.monotonic(), done, arrival.held_up)
+            self._waited += waited
+            self._pace = pace.judged(self._pace, time.monotonic(), self._waited)
             wanted = self._pace.connections - self._running
             self._running += max(0, wanted)
         for _ in range(wanted):
-            arrival.joined()
+            self._arrival.joined()
             self._begin(self.receive_parts)
 
     def _refused(self, share: Share, began: int) -> bool:
@@ -135,22 +135,25 @@ class Receivers:
 
     def _drain(self, share: Share) -> None:
         """Read to the end of a share, or of the file."""
-        file = self._attempt.file
+        file, asked = self._attempt.file, time.monotonic()
         with (
             self._attempt.source.open(file, share.at, share.end) as transfer,
             self._arrival.aborting(transfer.abort),
         ):
+            self._adapt(time.monotonic() - asked)
             self._pour(transfer, share)
 
     def _pour(self, transfer: Transfer, share: Share) -> None:
         buffer, fd = new_buffer(), self._attempt.fd
         flushed = share.at
         while not self._arrival.over() and (room := self._shares.claim(share, BUFFER)):
-            at, broken = share.at, None
+            at, began = share.at, time.monotonic()
             if count := transfer.copy_to(fd, room):
+                waited, broken = time.monotonic() - began, None
                 self._arrival.wrote(at, count)
             else:
                 count, broken = _gather(transfer, buffer[:room])
+                waited = time.monotonic() - began
                 if self._arrival.size is None:
                     self._attempt.grow(at + count)
                 _write(fd, buffer[:count], at)
@@ -164,8 +167,7 @@ class Receivers:
             if share.at - flushed >= _WRITE_OUT:
                 _write_out(fd, flushed, share.at - flushed)
                 flushed = share.at
-            if self._attempt.journal is not None:
-                self._adapt()
+            self._adapt(waited)
 
 
 def _gather(transfer: Transfer, buffer: memoryview) -> tuple[int, Transient | None]:

@@ -14,7 +14,7 @@ from resolverd.checkpoints.limits import MIB
 from resolverd.checkpoints.plan import Ranges
 
 _SMALLEST = MIB
-_WORTHWHILE_SECONDS = 1.0
+_WORTHWHILE_SECONDS = 0.25
 
 
 class Share:

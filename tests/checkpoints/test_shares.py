@@ -99,7 +99,7 @@ def test_what_will_be_there_in_a_moment_is_left_to_who_has_it() -> None:
     shares = Shares(((0, 40 * MIB),), clock)
     fast = shares.take()
     assert fast is not None
-    clock.now, fast.at = 0.2, 10 * MIB
+    clock.now, fast.at = 0.05, 10 * MIB
     shares.claim(fast, 2 * MIB)
     assert shares.take() is None
 
