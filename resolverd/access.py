@@ -1,4 +1,4 @@
-"""What the configuration says of access, as the checkpoint engine takes it."""
+"""What the configuration says of fetching, as the checkpoint engine takes it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from msgspec.structs import asdict
 
+from resolverd.checkpoints.limits import Limits
 from resolverd.checkpoints.policy import Policy
 from resolverd.checkpoints.rules import EVERYONE, Readers, Rule, Token
 from resolverd.checkpoints.sources.hub.settings import HubSettings
@@ -16,6 +17,22 @@ from resolverd.rule_settings import RuleSettings
 
 _KINDS = {"token": "text", "token_env": "env", "token_file": "file",
           "token_credential": "credential"}  # fmt: skip
+
+
+def limits(settings: Settings) -> Limits:
+    """The engine's bounds."""
+    cache, fetch = settings.cache, settings.fetch
+    return Limits(
+        concurrency=fetch.concurrency,
+        connections=fetch.connections,
+        attempts=fetch.attempts,
+        stall_timeout=fetch.stall_timeout,
+        max_bytes=None if cache.max_bytes is None else int(cache.max_bytes),
+        min_free_bytes=int(cache.min_free_bytes),
+        quarantine_bytes=int(cache.quarantine_bytes),
+        scrub_seconds=float(cache.scrub),
+        scrub_rate=int(cache.scrub_rate),
+    )
 
 
 def policy(settings: Settings, roots: Sequence[str] | None, readers: Readers) -> Policy:

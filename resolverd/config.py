@@ -296,6 +296,9 @@ _TABLES: Mapping[str, type[msgspec.Struct]] = {
     "metrics": MetricsSettings,
 }
 
+AT_START = frozenset(("daemon.socket", "daemon.socket_mode", "cache.dir"))
+"""The keys that only a restart applies; a running daemon applies all others."""
+
 Layer = Mapping[str, Mapping[str, object]]
 
 
@@ -337,17 +340,8 @@ def needs_restart(old: Settings, new: Settings) -> list[str]:
     Returns:
         Such as ``cache.dir``, in the order of the tables.
     """
-    applied = {
-        *(f"cache.{key}" for key in CacheSettings.__struct_fields__ if key != "dir"),
-        "daemon.log_level",
-        "fetch.prefetch",
-        *(f"stores.{key}" for key in StoreSettings.__struct_fields__),
-        *(f"metrics.{key}" for key in MetricsSettings.__struct_fields__),
-    }
     keys = [f"{name}.{key}" for name, table in _TABLES.items() for key in table.__struct_fields__]
-    return [
-        key for key in keys if key not in applied and attrgetter(key)(old) != attrgetter(key)(new)
-    ]
+    return [key for key in keys if key in AT_START and attrgetter(key)(old) != attrgetter(key)(new)]
 
 
 def default_file(*, system: bool, environ: Mapping[str, str]) -> Path | None:

@@ -75,6 +75,8 @@ from resolverd.stores.watch import watch
 from resolverd.stores.wellknown import chosen_stores
 
 if TYPE_CHECKING:
+    from resolverd.checkpoints.limits import Limits as DownloadLimits
+    from resolverd.checkpoints.policy import Policy
     from resolverd.checkpoints.service import Checkpoints
     from resolverd.checkpoints.target import Wanted
 
@@ -167,7 +169,7 @@ class Daemon:
         self._served = anyio.Event()
         self._fetching = Fetching(self._engine, str(self._cache))
         self._prewarming = Prewarming(
-            self._prewarmed, self._assets, self._fetching, max(1, settings.fetch.concurrency - 1)
+            self._prewarmed, self._assets, self._fetching, _side_by_side(settings)
         )
         self._checkpoints = CheckpointRequests(self._cards, self._fetching, self._prewarming.follow)
         self._owners = Owners(lambda: self._publisher.state.snapshot, self._assets, place_of)
@@ -254,13 +256,13 @@ class Daemon:
     async def _apply(self, new: Settings, stores: list[Store], allowed: Admins) -> None:
         """Apply what can be applied, and name the rest."""
         left = needs_restart(self._settings, new)
-        if self._roots(new, stores) != self._roots(self._settings, self._stores):
-            left.append("fetch.file_roots, which are the stores' folders unless you set it")
         if left:
             log.warning("only a restart applies %s", ", ".join(left))
         logging.getLogger().setLevel(new.daemon.log_level.upper())
         self._settings, self._stores, self._admins = new, stores, allowed
-        await self._fetching.bound(_bounds(new))
+        await self._fetching.configure(self._bounds)
+        self._prewarming.side_by_side = _side_by_side(new)
+        self._server.limits = Limits(connections=new.daemon.max_connections)
         moved = self._cards.environment != new.stores.environment
         self._cards.environment = new.stores.environment
         await self._publisher.serve(stores, renew=moved)  # clients keep answers of one generation
@@ -287,21 +289,17 @@ class Daemon:
         return (os.stat(self._listener.path).st_gid,) if self._system else ()
 
     def _engine(self) -> Checkpoints:
-        from resolverd import access  # noqa: PLC0415 -- later
-        from resolverd.checkpoints.limits import Limits as DownloadLimits  # noqa: PLC0415 -- later
-        from resolverd.checkpoints.service import Checkpoints  # noqa: PLC0415
+        from resolverd.checkpoints.service import Checkpoints  # noqa: PLC0415 -- later
 
-        fetch = self._settings.fetch
-        limits = DownloadLimits(
-            concurrency=fetch.concurrency,
-            connections=fetch.connections,
-            attempts=fetch.attempts,
-            stall_timeout=fetch.stall_timeout,
-            **_bounds(self._settings),
-        )
-        roots = self._roots(self._settings, self._stores)
-        policy = access.policy(self._settings, roots, self._readers())
+        limits, policy = self._bounds()
         return Checkpoints(self._cache, limits, policy, is_network=_is_network, recall=self._recall)
+
+    def _bounds(self) -> tuple[DownloadLimits, Policy]:
+        """What the configuration lets the engine do."""
+        from resolverd import access  # noqa: PLC0415 -- later
+
+        roots = self._roots(self._settings, self._stores)
+        return access.limits(self._settings), access.policy(self._settings, roots, self._readers())
 
     def _recall(self, asset: str) -> Wanted | None:
         """What a card asks for to have an asset."""
@@ -404,16 +402,9 @@ class Daemon:
         return [*found, *self._keeper.warnings, *self._metering.warnings, *self._fetching.warnings]
 
 
-def _bounds(settings: Settings) -> dict[str, Any]:
-    """The cache's bounds, as the engine names them."""
-    cache = settings.cache
-    return {
-        "max_bytes": None if cache.max_bytes is None else int(cache.max_bytes),
-        "min_free_bytes": int(cache.min_free_bytes),
-        "quarantine_bytes": int(cache.quarantine_bytes),
-        "scrub_seconds": float(cache.scrub),
-        "scrub_rate": int(cache.scrub_rate),
-    }
+def _side_by_side(settings: Settings) -> int:
+    """How many files nobody waits for at a time: one fewer than all, so that requests get by."""
+    return max(1, settings.fetch.concurrency - 1)
 
 
 def admins(group: str | None) -> Admins:

@@ -22,6 +22,8 @@ from resolverd.serving.targets import Asset
 
 if TYPE_CHECKING:
     from resolverd.checkpoints.holdings import Holdings
+    from resolverd.checkpoints.limits import Limits
+    from resolverd.checkpoints.policy import Policy
     from resolverd.checkpoints.results import Lease
     from resolverd.checkpoints.service import Checkpoints, Progress, Published
 
@@ -60,10 +62,10 @@ class Fetching:
         """Each download under way: ``uri``, ``done`` and ``total`` bytes, ``rate``, ``step``."""
         return self._engine.downloads if self._built.is_set() else []
 
-    async def bound(self, changes: Mapping[str, Any]) -> None:
-        """Set other bounds for the cache; an engine not yet there is made with them."""
-        if self._built.is_set():
-            await self._engine.bound(changes)
+    async def configure(self, bounds: Callable[[], tuple[Limits, Policy]]) -> None:
+        """Go by other bounds and rules; an engine not yet there is made with them."""
+        if hasattr(self, "_engine"):
+            await self._engine.configure(*await anyio.to_thread.run_sync(bounds))
 
     async def ensure(
         self, asset: Asset, *, refresh: bool, progress: Callable[[Mapping[str, Any]], None] | None

@@ -97,6 +97,15 @@ class Prewarming:
         self._followed: dict[str, None] = {}
         self._news = anyio.Event()
 
+    @property
+    def side_by_side(self) -> int:
+        """Fetches at a time."""
+        return int(self._turns.total_tokens)
+
+    @side_by_side.setter
+    def side_by_side(self, number: int) -> None:
+        self._turns.total_tokens = number
+
     def __repr__(self) -> str:
         ready = sum(errand.ready for errand in self._errands.values())
         return f"<Prewarming {ready} of {len(self._errands)} ready>"

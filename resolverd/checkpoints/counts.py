@@ -28,6 +28,9 @@ class Counts:
         misses: Requests that had to wait for the worker.
         fetched_bytes: Bytes that came from origins.
         verified_bytes: Bytes of files whose digests were found right.
+        evictions: Objects, partial downloads and what was in quarantine that gave way, or were
+            removed.
+        evicted_bytes: What they took.
         failures: What failed, by reason: ``denied``, ``origin``, ``verification`` (what came is in
             quarantine), ``cache``, or ``damaged`` (what was in the cache is).
     """
@@ -36,6 +39,8 @@ class Counts:
     misses: int = 0
     fetched_bytes: int = 0
     verified_bytes: int = 0
+    evictions: int = 0
+    evicted_bytes: int = 0
     failures: Counter[str] = field(default_factory=Counter)
 
     def failed(self, error: Exception) -> None:
@@ -61,6 +66,8 @@ class Counts:
             "misses": self.misses,
             "fetched_bytes": self.fetched_bytes,
             "verified_bytes": self.verified_bytes,
+            "evictions": self.evictions,
+            "evicted_bytes": self.evicted_bytes,
             "failures": dict(self.failures),
         }
 

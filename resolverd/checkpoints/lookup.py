@@ -29,7 +29,7 @@ class Lookup:
 
     def __init__(self, layout: Layout, rules: Policy, is_network: Callable[[str], bool]) -> None:
         self._layout = layout
-        self._policy = rules
+        self.policy = rules
         self._is_network = is_network
         self._examined: dict[object, tuple[str, Published]] = {}
 
@@ -46,7 +46,7 @@ class Lookup:
             return None
         if not disk.whole(self._layout, manifest):
             return None
-        if manifest.readers != readers_of(self._policy, wanted.normal, private=manifest.private):
+        if manifest.readers != readers_of(self.policy, wanted.normal, private=manifest.private):
             return None  # the worker makes good what other rules have left
         leases.touch(self._layout.lock(manifest.key), time.time())
         return published(manifest, wanted, disk.visible_path(self._layout, manifest))
@@ -67,7 +67,7 @@ class Lookup:
             return []
 
     def _find_in_place(self, wanted: Wanted) -> Published | None:
-        path = located(wanted.local_path, self._policy)
+        path = located(wanted.local_path, self.policy)
         if os.path.isdir(path) and not (wanted.checksum or wanted.shards or _has_index(path)):
             # There is nothing to check it against, and it may hold millions of files.
             key = f"{wanted.asset}-local"

@@ -11,7 +11,7 @@ import os
 import shutil
 import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -33,10 +33,14 @@ class Room:
     Args:
         layout: The cache.
         limits: Its bounds; replaced when the configuration is read again.
+        evicted: Told of everything that was removed.
     """
 
-    def __init__(self, layout: Layout, limits: Limits) -> None:
+    def __init__(
+        self, layout: Layout, limits: Limits, evicted: Callable[[Item], object] = bool
+    ) -> None:
         self.limits = limits
+        self._evicted = evicted
         self._layout = layout
         self._lock = threading.RLock()
         self._busy: Counter[str] = Counter()
@@ -216,6 +220,7 @@ class Room:
         if gone:
             self._known().pop((item.kind, item.name), None)
             logger.info("evicted %s %s, %d bytes", item.kind, item.name, item.size)
+            self._evicted(item)
         return gone
 
     def _measure_again(self, asset: str) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -104,11 +104,12 @@ class Checkpoints:
             self._group = None
             self._flights.end()
 
-    async def bound(self, changes: Mapping[str, Any]) -> None:
-        """Set other bounds for the cache, by their names in ``Limits``; what is over gives way."""
-        self._limits = replace(self._limits, **changes)
-        configuration = messages.configuration(self._layout, self._limits, self._policy)
-        await self._link.configure(configuration)
+    async def configure(self, limits: Limits, rules: Policy) -> None:
+        """Go by other bounds and rules; what is under way ends by those that it began with."""
+        real = await anyio.to_thread.run_sync(_with_real_roots, rules)
+        self._limits, self._policy, self._lookup.policy = limits, real, real
+        self._room.total_tokens = limits.concurrency
+        await self._link.configure(messages.configuration(self._layout, limits, real))
 
     def check(self, wanted: Wanted) -> None:
         """Refuse what can't be fetched at all, without looking anywhere.
@@ -203,8 +204,11 @@ class Checkpoints:
         return self._flights.status()
 
     def _hear(self, event: str, params: dict[str, Any]) -> None:
-        """Take in what the worker says unasked: that it has found an object bad."""
-        if event == "rotted" and self._group is not None:
+        """Take in what the worker says unasked: what it removed, and what it has found bad."""
+        if event == "evicted":
+            self._counts.evictions += 1
+            self._counts.evicted_bytes += params["size"]
+        elif event == "rotted" and self._group is not None:
             log.warning("%s went bad: %s", params["uri"], "; ".join(params["faults"]))
             self._group.start_soon(self._restore, params)
 

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from resolverd.checkpoints import disk, faults, housekeeping, messages, private, wire
+from resolverd.checkpoints.eviction import Item
 from resolverd.checkpoints.faults import Cancelled
 from resolverd.checkpoints.fetch import Engine
 from resolverd.checkpoints.in_place import examine
@@ -83,10 +84,13 @@ class Worker:
     def _configure(self, params: dict[str, Any]) -> None:
         layout, limits, policy = messages.configured(params)
         if self._room is None:
-            self._room = Room(layout, limits)
+            self._room = Room(layout, limits, self._tell_evicted)
         self._room.limits = limits
         self._engine = Engine(layout, limits, policy, self._room)
         self._scrub.wake()
+
+    def _tell_evicted(self, item: Item) -> None:
+        self._send(0, "evicted", {"kind": item.kind, "size": item.size})
 
     def _prepare(self) -> None:
         problem = None

@@ -33,8 +33,36 @@ _GAUGES: tuple[tuple[str, str, Callable[[State], float | None]], ...] = (
     ("users", "Users with open connections.", lambda s: len(s["users"])),
     ("warnings", "What is wrong with the daemon itself.", lambda s: len(s["warnings"])),
     ("uptime_seconds", "Since the daemon started.", lambda s: s["uptime"]),
-    ("cache_bytes", "Bytes of published checkpoints.", lambda s: s["checkpoints"]["bytes"]),
+    ("cache_bytes", "Bytes that the cache takes in all.", lambda s: s["checkpoints"]["bytes"]),
     ("cache_objects", "Published checkpoints.", lambda s: s["checkpoints"]["objects"]),
+    (
+        "cache_leased_bytes",
+        "Bytes that jobs hold leases on.",
+        lambda s: s["checkpoints"]["leased_bytes"],
+    ),
+    ("cache_pinned_bytes", "Bytes that are pinned.", lambda s: s["checkpoints"]["pinned_bytes"]),
+    (
+        "cache_partial_bytes",
+        "Bytes of unfinished downloads.",
+        lambda s: s["checkpoints"]["partial_bytes"],
+    ),
+    (
+        "cache_quarantine_bytes",
+        "Bytes that were found bad.",
+        lambda s: s["checkpoints"]["quarantine_bytes"],
+    ),
+    ("cache_max_bytes", "What the cache may take.", lambda s: s["checkpoints"]["max_bytes"]),
+    ("cache_usable", "Whether the cache works.", lambda s: s["checkpoints"]["problem"] is None),
+    (
+        "scrub_last_timestamp_seconds",
+        "When an object was last hashed again and found right.",
+        lambda s: s["checkpoints"]["verified"],
+    ),
+    (
+        "scrub_oldest_timestamp_seconds",
+        "When that was of the object that waits longest.",
+        lambda s: s["checkpoints"]["verified_first"],
+    ),
     (
         "cache_free_bytes",
         "Room on the cache's file system.",
@@ -63,6 +91,8 @@ _COUNTERS: tuple[tuple[str, str, Callable[[State], float]], ...] = (
         "Bytes of files whose digests were found right.",
         lambda s: _engine(s)["verified_bytes"],
     ),
+    ("evictions", "What gave way in the cache.", lambda s: _engine(s)["evictions"]),
+    ("evicted_bytes", "Bytes that gave way.", lambda s: _engine(s)["evicted_bytes"]),
     (
         "worker_restarts",
         "Times the fetching process had to be started again.",

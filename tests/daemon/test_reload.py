@@ -7,7 +7,9 @@ import signal
 from pathlib import Path
 
 import pytest
+from resolverd_client import DaemonUnavailableError, RequestError
 
+from tests.checkpoints.origin import Origin
 from tests.daemon.running import card, daemon, eventually, write
 
 
@@ -69,17 +71,57 @@ def test_a_bad_configuration_changes_nothing_and_is_told(config: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only a system daemon is bound to its stores")
-def test_that_a_new_stores_files_can_not_be_fetched_yet_is_told(
+def test_a_new_stores_files_can_be_fetched_and_an_old_ones_no_more(
     config: Path, tmp_path: Path
 ) -> None:
+    for name in ("one", "two"):
+        write(tmp_path / name / "weights.bin", name)
     with daemon("--config", str(config), stores=[]) as node:
+        client = node.client()
+
+        def may(name: str) -> bool:
+            try:
+                client.path(uri=f"file://{tmp_path / name / 'weights.bin'}")
+            except RequestError as error:
+                return error.code != "denied"
+            return True
+
+        assert (may("one"), may("two")) == (True, False)
         config.write_text(stores(tmp_path, "two"))
         node.signal(signal.SIGHUP)
-        eventually(lambda: "only a restart applies fetch.file_roots" in node.log)
+        eventually(lambda: may("two"))
+        assert not may("one")
 
 
-def test_what_only_a_restart_applies_is_named(config: Path) -> None:
-    with daemon("--config", str(config), stores=[]) as node:
-        config.write_text(config.read_text() + "[fetch]\nconcurrency = 9\n")
+def test_rules_for_fetching_are_applied_at_once(config: Path) -> None:
+    with Origin() as origin, daemon("--config", str(config), stores=[]) as node:
+        origin.put("/m.bin", b"weights")
+        client = node.client()
+        config.write_text(config.read_text() + '[fetch]\nschemes = ["file"]\n')
         node.signal(signal.SIGHUP)
-        eventually(lambda: "only a restart applies fetch.concurrency" in node.log)
+        eventually(lambda: node.log.count("configuration read again") == 1)
+        with pytest.raises(RequestError):
+            client.path(uri=origin.url("/m.bin"))
+        config.write_text(config.read_text().replace('"file"', '"http"'))
+        node.signal(signal.SIGHUP)
+        eventually(lambda: node.log.count("configuration read again") == 2)
+        assert client.path(uri=origin.url("/m.bin")).read_bytes() == b"weights"
+
+
+def test_a_lower_number_of_connections_holds_for_new_ones(config: Path) -> None:
+    with daemon("--config", str(config), stores=[]) as node:
+        kept = node.client()
+        kept.status()
+        config.write_text(config.read_text() + "[daemon]\nmax_connections = 1\n")
+        node.signal(signal.SIGHUP)
+        eventually(lambda: "configuration read again" in node.log)
+        with pytest.raises(DaemonUnavailableError):
+            node.client(timeout=0.2).status()
+        assert kept.status()["clients"], "who was there before stays"
+
+
+def test_what_only_a_restart_applies_is_named(config: Path, tmp_path: Path) -> None:
+    with daemon("--config", str(config), stores=[]) as node:
+        config.write_text(config.read_text() + '[daemon]\nsocket_mode = "0600"\n')
+        node.signal(signal.SIGHUP)
+        eventually(lambda: "only a restart applies daemon.socket_mode" in node.log)
