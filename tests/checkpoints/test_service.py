@@ -186,7 +186,6 @@ async def test_the_worker_is_nice_and_ends_with_the_daemon(tmp_path: Path) -> No
         "        service = Checkpoints(sys.argv[1])\n"
         "        await group.start(service.run)\n"
         "        while service.status()['worker']['pid'] is None: await anyio.sleep(0.01)\n"
-        "        await anyio.sleep(0.3)\n"
         "        print(service.status()['worker']['pid'], flush=True)\n"
         "        await anyio.sleep(60)\n"
         "anyio.run(main)\n"
@@ -194,7 +193,7 @@ async def test_the_worker_is_nice_and_ends_with_the_daemon(tmp_path: Path) -> No
     with started([sys.executable, "-c", script, str(tmp_path)]) as daemon:
         assert daemon.stdout is not None
         worker = int(daemon.stdout.readline())
-        assert os.getpriority(os.PRIO_PROCESS, worker) == 19
+        await until(lambda: os.getpriority(os.PRIO_PROCESS, worker) == 19)
         daemon.kill()
         await until(lambda: not os.path.exists(f"/proc/{worker}") or _is_zombie(worker))
 
