@@ -90,6 +90,21 @@ def test_a_partial_file_goes_on_at_a_mirror_with_the_same_stamp(
     assert mirror.resources["/m/a.bin"].sent < len(DATA)
 
 
+def test_a_later_run_goes_on_at_another_mirror_when_the_card_knows_the_digest(
+    bench: Bench, origin: Origin, mirror: Origin
+) -> None:
+    breaking(origin, "/m/a.bin", DATA, etag='"one"')
+    bench.limits = limits(connections=1, part_bytes=len(DATA), attempts=1)
+    bench.policy = mirrored(origin, origin, mirror)
+    with pytest.raises(SourceError):
+        bench.fetch(origin.url("/a.bin"), SHA256)
+    mirror.put("/m/a.bin", DATA, etag=None)
+    manifest = bench.fetch(origin.url("/a.bin"), SHA256)
+    assert bench.content(manifest) == DATA
+    assert mirror.resources["/m/a.bin"].sent < len(DATA)
+    assert bench.fetch(origin.url("/a.bin"), SHA256, refresh=True) == manifest
+
+
 def test_two_versions_are_never_mixed(bench: Bench, origin: Origin, mirror: Origin) -> None:
     breaking(origin, "/m/a.bin", DATA)
     mirror.put("/m/a.bin", DATA[::-1])

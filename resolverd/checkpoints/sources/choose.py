@@ -6,8 +6,8 @@ import os
 from dataclasses import replace
 from functools import partial
 
+from resolverd.checkpoints import digest, private
 from resolverd.checkpoints import policy as access
-from resolverd.checkpoints import private
 from resolverd.checkpoints.faults import Denied
 from resolverd.checkpoints.limits import Limits
 from resolverd.checkpoints.policy import Policy
@@ -44,7 +44,7 @@ def source_of(wanted: Wanted, limits: Limits, policy: Policy) -> Source:
         partial(_direct, replace(wanted, uri=uri), limits, access.trusting(policy, prefix))
         for prefix, uri in mirrors
     ]
-    return MirroredSource(places, wanted.shown, vouched=wanted.checksum is not None)
+    return MirroredSource(places, wanted.shown, digest.parse_card(wanted.checksum))
 
 
 def _direct(wanted: Wanted, limits: Limits, policy: Policy) -> Source:

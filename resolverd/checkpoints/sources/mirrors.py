@@ -1,22 +1,25 @@
 """Several places for one URI, tried in the operator's order.
 
 A file that was begun at one place is continued at another only where that can't mix two versions
-unseen: when both tell the same strong stamp, or what the whole must hash to is known.
+unseen: when both tell the same strong stamp, or what the whole must hash to is known. What the card
+says it must hash to is the file's stamp then: a later run goes on at whichever place answers.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
+from resolverd.checkpoints import digest
 from resolverd.checkpoints.digest import Digest
 from resolverd.checkpoints.faults import Changed, Denied, RangesIgnored, Transient
 from resolverd.checkpoints.sources.base import Listing, RemoteFile, Source, Transfer
 from resolverd.errors import SourceError
 
 _T = TypeVar("_T")
+_VOUCHED = "digest:"
 
 
 class MirroredSource:
@@ -25,13 +28,15 @@ class MirroredSource:
     Args:
         places: Makes the source of each.
         name: What to call the URI.
-        vouched: Whether the card says what the files must hash to.
+        card: What the card says the files must hash to; the empty name stands for the only one.
     """
 
-    def __init__(self, places: Sequence[Callable[[], Source]], name: str, *, vouched: bool) -> None:
+    def __init__(
+        self, places: Sequence[Callable[[], Source]], name: str, card: Mapping[str, Digest]
+    ) -> None:
         self._places = places
         self._shown = name
-        self._vouched = vouched
+        self._card = card
         self._lock = threading.Lock()
         self._asking = threading.Lock()
         self._at = 0
@@ -43,7 +48,13 @@ class MirroredSource:
         """Ask the first place that answers."""
         self._begun.clear()
         self._listings.clear()
-        return self._tried(lambda place: self._listed(place, known, at))
+        theirs = None if known and known.startswith(_VOUCHED) else known
+        listing = self._tried(lambda place: self._listed(place, theirs, at))
+        if listing is None:
+            return None
+        files = tuple(self._stamped(file, len(listing.files)) for file in listing.files)
+        stamp = listing.stamp if files == listing.files else _stamp_of(files)
+        return None if stamp == known else replace(listing, files=files, stamp=stamp)
 
     def open(self, file: RemoteFile, start: int, end: int | None) -> Transfer:
         """Read on where the last try ended, at the next place when that try broke."""
@@ -106,12 +117,25 @@ class MirroredSource:
             raise Changed(f"{self._shown}: its mirrors have different versions.")
         return replace(own, ranges=own.ranges and file.ranges)
 
+    def _stamped(self, file: RemoteFile, count: int) -> RemoteFile:
+        said = self._card.get(file.name) or (self._card.get("") if count == 1 else None)
+        return replace(file, stamp=f"{_VOUCHED}{said}") if said else file
+
     def _is_same(self, one: RemoteFile, other: RemoteFile) -> bool:
         if one == other:
             return True
         same_stamp = one.stamp is not None and one.stamp == other.stamp
-        known = self._vouched or bool(set(one.digests) & set(other.digests))
+        vouched = (other.stamp or "").startswith(_VOUCHED)
+        known = vouched or bool(set(one.digests) & set(other.digests))
         return one.size == other.size and (same_stamp or known)
+
+
+def _stamp_of(files: Sequence[RemoteFile]) -> str | None:
+    if len(files) == 1:
+        return files[0].stamp
+    if not all(file.stamp for file in files):
+        return None
+    return f"{_VOUCHED}{digest.of_many({file.name: file.stamp or '' for file in files})}"
 
 
 def _all(faults: Sequence[SourceError], shown: str) -> SourceError:
