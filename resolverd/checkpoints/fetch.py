@@ -78,6 +78,8 @@ class Engine:
         """
         manifest = disk.read_manifest(self.layout, key)
         if manifest is None:
+            with disk.explained(self.layout):
+                disk.set_aside_unknown(self.layout, key, self.limits)
             return None, ["there is no such object, or its manifest is damaged"]
         job.enter("verifying")
         job.expect(0, manifest.size)

@@ -27,7 +27,8 @@ class Holding:
         key: The object's key; of an unfinished download its asset, of what is in quarantine the
             name of its folder there.
         asset: Whose it is: what requests for the same URI share.
-        state: ``published``, ``superseded`` (by a newer version), ``partial`` or ``quarantined``.
+        state: ``published``, ``superseded`` (by a newer version), ``partial``, ``quarantined``, or
+            ``absent``: only pinned.
         uri: Where it came from, without secrets; empty where nothing tells.
         kind: ``model``, ``tokenizer`` or ``dataset``; empty where nothing tells.
         size: Bytes it takes.
@@ -64,8 +65,11 @@ class Holdings:
         self._link = link
 
     def all(self) -> list[Holding]:
-        """List everything. Reads the disk: call it in a thread."""
-        return [_holding(self._layout, item) for item in disk.inventory(self._layout)]
+        """List everything, pins of what is not there too. Reads the disk: call it in a thread."""
+        found = [_holding(self._layout, item) for item in disk.inventory(self._layout)]
+        there = {name for each in found if each.pinned for name in (each.key, each.asset)}
+        absent = sorted(disk.pins(self._layout) - there)
+        return found + [_absent(self._layout, name) for name in absent]
 
     def totals(self) -> dict[str, Any]:
         """Add up what there is. Reads the disk: call it in a thread.
@@ -153,6 +157,12 @@ def _holding(layout: Layout, item: Item) -> Holding:
         leased=item.leased,
         pinned=item.pinned,
     )
+
+
+def _absent(layout: Layout, name: str) -> Holding:
+    what = disk.pinned_as(layout, name)
+    asset = name.partition("-")[0]
+    return Holding(name, asset, "absent", what, "", 0, "", 0.0, None, leased=False, pinned=True)
 
 
 def _reported(layout: Layout, item: Item) -> str:

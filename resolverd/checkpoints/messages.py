@@ -99,32 +99,32 @@ def answered(wanted: Wanted, result: Mapping[str, Any]) -> Published:
     )
 
 
-def verdict(manifest: Manifest | None, found: Sequence[str]) -> dict[str, Any]:
+def verdict(key: str, manifest: Manifest | None, found: Sequence[str]) -> dict[str, Any]:
     """What hashing an object again has shown, and what it takes to fetch it again."""
+    shown = {"asset": key.partition("-")[0], "uri": "", "faults": list(found), "origin": None}
     if manifest is None:
-        return {"uri": "", "faults": list(found), "origin": None}
+        return shown
     said = {entry.path: f"sha256:{entry.digests['sha256']}" for entry in manifest.fetched}
     origin = {
-        "asset": manifest.asset,
         "kind": manifest.kind,
-        "uri": manifest.uri,
         "shards": len(manifest.fetched) if is_sharded(manifest.uri) else 0,
         "checksum": _card_word(said) if manifest.trust == "card" else None,
     }
-    return {"uri": manifest.uri, "faults": list(found), "origin": origin}
+    return {**shown, "uri": manifest.uri, "origin": origin}
 
 
 def origin_of(result: Mapping[str, Any]) -> Wanted | None:
     """What to ask for so that the object of a :func:`verdict` is fetched again.
 
-    None when its URI had something secret in it, which no manifest holds.
+    None when nothing tells: its URI had something secret in it, which no manifest holds, or the
+    manifest is damaged.
     """
     said = result["origin"]
     if said is None:
         return None
     localise = True  # it was a copy, so it is to be one again
-    wanted = Wanted(said["kind"], said["uri"], said["checksum"], localise, said["shards"])
-    return wanted if wanted.asset == said["asset"] else None
+    wanted = Wanted(said["kind"], result["uri"], said["checksum"], localise, said["shards"])
+    return wanted if wanted.asset == result["asset"] else None
 
 
 def _card_word(said: dict[str, str]) -> str | dict[str, str]:

@@ -10,6 +10,7 @@ import logging
 import os
 import shutil
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -60,6 +61,7 @@ class Room:
                 if not self._busy[asset]:
                     del self._busy[asset]
                     self._claims.pop(asset, None)
+                    disk.prune(self._layout, asset, self.limits, time.time())
                     self._measure_again(asset)
 
     def claim(self, asset: str, total: int, *, grows: bool = False) -> None:
@@ -85,8 +87,12 @@ class Room:
             self._claims[asset] = total
 
     def fit(self) -> None:
-        """Evict down to the quota, as far as what is held allows it."""
+        """Evict down to the quota, as far as what is held allows it; forget stale downloads."""
         with self._lock:
+            for asset in disk.partials(self._layout):
+                if asset not in self._busy:
+                    disk.prune(self._layout, asset, self.limits, time.time())
+                    self._measure_again(asset)
             quota = self.limits.max_bytes
             if quota is None or self._used() <= quota:
                 return

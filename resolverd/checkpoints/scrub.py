@@ -44,26 +44,30 @@ class Unhurried(Job):
     Args:
         rate: Bytes a second.
         busy: Whether others work.
+        clock: Seconds, from any start.
     """
 
-    def __init__(self, rate: int, busy: Callable[[], bool]) -> None:
+    def __init__(
+        self, rate: int, busy: Callable[[], bool], clock: Callable[[], float] = time.monotonic
+    ) -> None:
         super().__init__(lambda *_: None)
         self._per_second = max(1, rate)
         self._busy = busy
-        self._next = time.monotonic()
+        self._now = clock
+        self._next = clock()
 
     def check(self) -> None:
         """Wait until the next bytes may be read."""
         super().check()
         while self._busy():
             self.wait(_YIELD)
-        ahead = self._next - time.monotonic()
+        ahead = self._next - self._now()
         if ahead > 0:
             self.wait(ahead)
 
     def advance(self, count: int) -> None:
         """Count bytes that were read just now."""
-        self._next = max(self._next, time.monotonic() - 1.0) + count / self._per_second
+        self._next = max(self._next, self._now() - 1.0) + count / self._per_second
 
 
 class Scrub:

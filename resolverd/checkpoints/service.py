@@ -7,7 +7,6 @@ the disk, without the worker.
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Callable
 from dataclasses import replace
@@ -25,14 +24,13 @@ from resolverd.checkpoints.limits import Limits
 from resolverd.checkpoints.link import Link
 from resolverd.checkpoints.lookup import Lookup
 from resolverd.checkpoints.policy import Policy
+from resolverd.checkpoints.restoring import Recall, Restoring
 from resolverd.checkpoints.results import Lease, Listener, Progress, Published, Verdict
 from resolverd.checkpoints.rules import Readers, first
 from resolverd.checkpoints.single_flight import Flight, Flights, Order, Turns
 from resolverd.checkpoints.sources.file import located
 from resolverd.checkpoints.target import Wanted
 from resolverd.errors import CacheError, ResolverdError
-
-log = logging.getLogger(__name__)
 
 __all__ = ["Checkpoints", "Progress", "Published", "Verdict"]
 
@@ -66,17 +64,16 @@ class Checkpoints:
         rules: Policy | None = None,
         *,
         is_network: Callable[[str], bool] = _never,
-        recall: Callable[[str], Wanted | None] = _unknown,
+        recall: Recall = _unknown,
     ) -> None:
         self._limits = limits = limits or Limits()
         self._layout = Layout(os.fspath(cache_dir))
         self._policy = _with_real_roots(rules or Policy())
         self._lookup = Lookup(self._layout, self._policy, is_network)
-        self._recall = recall
-        self._group: anyio.abc.TaskGroup | None = None
+        self._counts = Counts()
+        self._restoring = Restoring(recall, self.ensure, self._counts)
         self._link = Link(messages.configuration(self._layout, limits, self._policy), self._hear)
         self.holdings = Holdings(self._layout, self._link)
-        self._counts = Counts()
         self._flights = Flights(self._fly)
         self._turns = Turns()
         self._room = anyio.CapacityLimiter(limits.concurrency)
@@ -98,10 +95,10 @@ class Checkpoints:
             async with anyio.create_task_group() as group:
                 group.start_soon(self._link.run)
                 self._flights.begin(group)
-                self._group = group
+                self._restoring.begin(group)
                 task_status.started()
         finally:
-            self._group = None
+            self._restoring.end()
             self._flights.end()
 
     async def configure(self, limits: Limits, rules: Policy) -> None:
@@ -194,7 +191,7 @@ class Checkpoints:
                     "verify", {"key": key, "asset": asset}, lambda _: None
                 )
             reason = "; ".join(result["faults"])
-            restoring = bool(reason) and await self._restore(result)
+            restoring = bool(reason) and await self._restoring.restore(result)
             verdicts.append(Verdict(key, result["uri"], not reason, reason, restoring))
         return verdicts
 
@@ -208,31 +205,8 @@ class Checkpoints:
         if event == "evicted":
             self._counts.evictions += 1
             self._counts.evicted_bytes += params["size"]
-        elif event == "rotted" and self._group is not None:
-            log.warning("%s went bad: %s", params["uri"], "; ".join(params["faults"]))
-            self._group.start_soon(self._restore, params)
-
-    async def _restore(self, verdict: dict[str, Any]) -> bool:
-        """Fetch an object again that has gone bad, in the background; tells whether it can be."""
-        self._counts.failures["damaged"] += 1
-        origin = verdict["origin"]
-        if origin is None or self._group is None:
-            return False
-        named = await anyio.to_thread.run_sync(self._recall, origin["asset"])
-        wanted = named or messages.origin_of(verdict)
-        if wanted is None:
-            log.warning("%s is fetched again when it is next asked for", verdict["uri"])
-            return False
-        self._group.start_soon(self._fetch_again, wanted)
-        return True
-
-    async def _fetch_again(self, wanted: Wanted) -> None:
-        try:
-            await self.ensure(wanted)
-        except ResolverdError as error:
-            log.warning("%s went bad, and can't be fetched again: %s", wanted.shown, error)
-        except Exception:
-            log.exception("%s went bad, and can't be fetched again", wanted.shown)
+        else:
+            self._restoring.hear(event, params)
 
     def status(self) -> dict[str, Any]:
         """What an operator wants to know, as plain data. Lists the cache: call it in a thread."""

@@ -145,7 +145,7 @@ class Worker:
         with self._alone(asset, job) as engine:
             manifest, found = engine.verify(key, job)
         if manifest is not None and found:
-            self._send(0, "rotted", messages.verdict(manifest, found))
+            self._send(0, "rotted", messages.verdict(key, manifest, found))
 
     def _run(
         self,
@@ -198,7 +198,7 @@ class Worker:
         return messages.answer(examine(engine.layout, engine.policy, wanted, job), params["path"])
 
     def _verify(self, engine: Engine, job: Job, params: dict[str, Any]) -> dict[str, Any]:
-        return messages.verdict(*engine.verify(params["key"], job))
+        return messages.verdict(params["key"], *engine.verify(params["key"], job))
 
     def _send(self, number: int, event: str, params: dict[str, Any]) -> None:
         with self._sending, contextlib.suppress(OSError):  # the daemon is gone: run() ends us

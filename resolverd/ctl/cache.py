@@ -14,6 +14,7 @@ from resolverd.ctl.completion import asset_names
 
 Row = dict[str, Any]
 
+_NAMES_MOST = 3
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 _BYTES = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?", re.IGNORECASE)
 
@@ -133,7 +134,9 @@ def unpin(settings: Settings, targets: tuple[str, ...]) -> int:
 
 
 def _label(row: Row) -> str:
-    return ",".join(row["names"]) or row["uri"] or row["asset"]
+    names = row["names"][:_NAMES_MOST]
+    more = [f"and {len(row['names']) - _NAMES_MOST} more"] if row["names"][_NAMES_MOST:] else []
+    return ", ".join([*names, *more]) or row["uri"] or row["asset"]
 
 
 def _held(row: Row) -> str:

@@ -14,6 +14,7 @@ import pytest
 from resolverd.checkpoints import disk, leases
 from resolverd.checkpoints.disk import Layout
 from resolverd.checkpoints.eviction import BLOCK
+from resolverd.checkpoints.journal import Journal, Pin
 from resolverd.checkpoints.limits import Limits
 from resolverd.checkpoints.manifest import Manifest
 from resolverd.checkpoints.room import Room
@@ -159,6 +160,29 @@ def test_a_refresh_never_costs_the_version_at_hand(origin: Origin, tmp_path: Pat
     with pytest.raises(CacheError, match="102,400 being fetched or verified"):
         bench.fetch(url, refresh=True)
     assert there(bench, old) == [True]
+
+
+def test_what_cannot_be_resumed_is_gone_when_its_download_ends(
+    origin: Origin, tmp_path: Path
+) -> None:
+    bench = small(tmp_path, 10)
+    origin.put("/endless", bytes(SIZE), chunked=True, etag=None)
+    with pytest.raises(CacheError, match="no room"):
+        bench.fetch(origin.url("/endless"))
+    assert bench.partial() == []
+
+
+def test_a_stale_download_is_forgotten_while_the_daemon_runs(tmp_path: Path) -> None:
+    layout = Layout(str(tmp_path))
+    disk.prepare(layout)
+    for asset, days in (("old", 8), ("young", 6)):
+        os.mkdir(layout.partial(asset))
+        Path(layout.data(asset, "x")).write_bytes(bytes(50))
+        Journal(layout.journal(asset, "x"), Pin("x", "1", 100)).close()
+        then = time.time() - days * 86400
+        os.utime(layout.journal(asset, "x"), (then, then))
+    Room(layout, Limits()).fit()
+    assert disk.partials(layout) == ["young"]
 
 
 # -- last use

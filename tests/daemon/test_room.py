@@ -306,6 +306,20 @@ def test_a_pin_survives_a_restart_and_ends_with_unpin(node: Daemon, origin: Orig
     assert not path.exists()
 
 
+def test_a_pin_of_what_is_not_there_yet_is_listed_and_holds_once_it_is(
+    node: Daemon, origin: Origin
+) -> None:
+    put(node, "m", checkpoint=origin.url("/a.bin"))
+    assert node.ctl("cache", "pin", "m").returncode == 0
+    (row,) = node.client().cache_list()
+    assert (row["state"], row["names"], row["size"], row["pinned"]) == ("absent", ["m"], 0, True)
+    node.client().path("m")
+    (row,) = node.client().cache_list()
+    assert (row["state"], row["pinned"]) == ("published", True)
+    refused = node.ctl("cache", "pin", f"{'0' * 24}-{'0' * 16}")
+    assert (refused.returncode, "the cache has no object" in refused.stderr) == (4, True)
+
+
 def test_gc_removes_what_nobody_needs_and_with_a_figure_what_was_not_used(
     node: Daemon, origin: Origin
 ) -> None:

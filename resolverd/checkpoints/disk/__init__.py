@@ -23,8 +23,16 @@ from resolverd.checkpoints.disk.objects import (
     visible_path,
     whole,
 )
-from resolverd.checkpoints.disk.partial import discard, drop_kept, keep, place, resumes_at
-from resolverd.checkpoints.disk.pins import pin, pins, unpin
+from resolverd.checkpoints.disk.partial import (
+    discard,
+    drop_kept,
+    keep,
+    partials,
+    place,
+    prune,
+    resumes_at,
+)
+from resolverd.checkpoints.disk.pins import pin, pinned_as, pins, unpin
 from resolverd.checkpoints.disk.quarantine import Finding, quarantine, withdraw, withdrawal
 from resolverd.checkpoints.disk.records import read_manifest, record
 from resolverd.checkpoints.disk.removal import evict, removal
@@ -50,10 +58,13 @@ __all__ = [
     "leads_to",
     "measured",
     "own",
+    "partials",
     "pin",
+    "pinned_as",
     "pins",
     "place",
     "prepare",
+    "prune",
     "publication",
     "quarantine",
     "read_manifest",

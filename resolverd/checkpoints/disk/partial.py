@@ -65,9 +65,16 @@ def discard(layout: Layout, asset: str) -> None:
     shutil.rmtree(layout.partial(asset), ignore_errors=True)
 
 
+def partials(layout: Layout) -> list[str]:
+    """Assets whose download has begun, and is not done."""
+    return os.listdir(layout.folder("partial"))
+
+
 def prune(layout: Layout, asset: str, limits: Limits, now: float) -> None:
     """Keep of an asset's download what can be resumed, and is not too old for it."""
     folder = layout.partial(asset)
+    if not os.path.isdir(folder):
+        return
     shutil.rmtree(layout.tree(asset), ignore_errors=True)
     kept: set[str] = set()
     for name in os.listdir(folder):

@@ -34,6 +34,15 @@ def pin(layout: Layout, name: str, shown: str, now: float) -> None:
     write(layout.pin(name), json.dumps({"what": shown, "time": now}).encode())
 
 
+def pinned_as(layout: Layout, name: str) -> str:
+    """What the operator called a pinned thing; empty when nothing tells."""
+    try:
+        with open(layout.pin(name), encoding="utf-8") as file:
+            return str(json.load(file)["what"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return ""
+
+
 def unpin(layout: Layout, name: str) -> bool:
     """Remove a pin, durably; tells whether there was one."""
     there = os.path.exists(layout.pin(name))

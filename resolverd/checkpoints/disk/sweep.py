@@ -49,7 +49,8 @@ def set_aside_unknown(layout: Layout, key: str, limits: Limits) -> None:
 
     One whose manifest has another format is left to the version of resolverd that wrote it.
     """
-    if not manifests.is_damaged(_manifest(layout, key)):
+    there = os.path.isdir(layout.object(key))
+    if not there or not manifests.is_damaged(_manifest(layout, key)):
         return
     held = leases.exclude(layout.lock(key))
     if held is None:
