@@ -12,7 +12,6 @@ import grp
 import logging
 import os
 import signal
-import threading
 import time
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
@@ -67,6 +66,7 @@ from resolverd.serving.store_lookups import StoreLookups
 from resolverd.serving.summary import summary
 from resolverd.serving.systemd import Notifier
 from resolverd.serving.targets import Asset
+from resolverd.stopping import STOP_SECONDS, end_within
 from resolverd.stores.mounts import needs_polling, read_mounts
 from resolverd.stores.scan import is_card_name
 from resolverd.stores.settings import WatchSettings
@@ -81,9 +81,6 @@ if TYPE_CHECKING:
     from resolverd.checkpoints.target import Wanted
 
 log = logging.getLogger("resolverd")
-
-STOP_SECONDS = 1.5
-"""What a stop may take."""
 
 
 def run(config: Path | None, environ: MutableMapping[str, str], flags: Layer) -> None:
@@ -213,7 +210,7 @@ class Daemon:
                     tasks.start_soon(self._reload)
                 log.info("stopping", extra=event("stop"))
                 self._notifier.stopping()
-                _end_within(STOP_SECONDS, self._listener)
+                end_within(STOP_SECONDS, self._listener)
                 await self._server.close()
                 tasks.cancel_scope.cancel()
         await self._keeper.keep()
@@ -432,20 +429,3 @@ def _is_users(path: str, environ: Mapping[str, str]) -> bool:
 
 def _is_network(path: str) -> bool:
     return needs_polling(os.path.realpath(path), read_mounts()) is not None
-
-
-def _end_within(seconds: float, listener: Listener) -> None:
-    """See to it that the process ends, even where a disk or a mount does not answer any more.
-
-    What is on disk is whole at every moment, so there is nothing that this could cut.
-    """
-
-    def end() -> None:
-        log.warning("something did not end within %g s: ending without it", seconds)
-        listener.close()
-        logging.shutdown()
-        os._exit(0)
-
-    timer = threading.Timer(seconds, end)
-    timer.daemon = True
-    timer.start()

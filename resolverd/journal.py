@@ -64,6 +64,7 @@ class JournalHandler(logging.Handler):
 
     def __init__(self, path: str, identifier: str) -> None:
         super().__init__()
+        self.setFormatter(logging.Formatter("%(message)s"))
         self._identifier = identifier
         self._dropped = 0
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)

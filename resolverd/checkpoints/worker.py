@@ -1,13 +1,15 @@
 """The process that downloads, hashes and writes: ``python -m resolverd.checkpoints.worker FD``.
 
 It speaks :mod:`resolverd.checkpoints.wire` over the socket FD, runs at nice 19 so that lookups do
-not notice it, is the only writer of its cache, and ends at once when the socket does, that is, when
-the daemon dies. Being killed at any point costs nothing that the journals know of.
+not notice it, is the only writer of its cache, and ends when the socket does, that is, when the
+daemon ends or dies; downloads then keep what they have. Being killed at any point costs nothing
+that the journals know of.
 """
 
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import logging
 import os
 import signal
@@ -27,10 +29,12 @@ from resolverd.checkpoints.job import Job
 from resolverd.checkpoints.room import Room
 from resolverd.checkpoints.scrub import Scrub
 from resolverd.errors import CacheError, ResolverdError
+from resolverd.journal import log_to_stderr
 
 logger = logging.getLogger("resolverd.checkpoints.worker")
 
 _OWNER_WAIT = 2.0
+_END_WAIT = 1.0  # less than the next worker waits for its turn, and than the daemon for its end
 
 Work = Callable[[Engine, Job, dict[str, Any]], dict[str, Any]]
 
@@ -42,6 +46,7 @@ class Worker:
         self._sock = sock
         self._sending = threading.Lock()
         self._jobs: dict[int, Job] = {}
+        self._threads: set[threading.Thread] = set()
         self._engine: Engine | None = None
         self._room: Room | None = None
         self._opening = threading.Lock()
@@ -66,6 +71,14 @@ class Worker:
             for number, verb, params in decoder.feed(data):
                 self._take(number, verb, params)
 
+    def end(self, seconds: float) -> None:
+        """Stop every job, and give it a moment to make durable, and journal, what it has."""
+        deadline = time.monotonic() + seconds
+        for job in tuple(self._jobs.values()):
+            threading.Thread(target=job.stop, daemon=True).start()
+        for thread in tuple(self._threads):
+            thread.join(max(0.0, deadline - time.monotonic()))
+
     def _take(self, number: int, verb: str, params: dict[str, Any]) -> None:
         if verb == "configure":
             self._configure(params)
@@ -77,9 +90,11 @@ class Worker:
             job = Job(lambda *seen: self._send(number, "progress", messages.progress(*seen)))
             self._jobs[number] = job
             work = self._works[verb]
-            threading.Thread(
+            thread = threading.Thread(
                 target=self._run, args=(number, job, work, params), daemon=True
-            ).start()
+            )
+            self._threads.add(thread)
+            thread.start()
 
     def _configure(self, params: dict[str, Any]) -> None:
         layout, limits, policy = messages.configured(params)
@@ -168,6 +183,7 @@ class Worker:
             self._send(number, "failed", {"fault": "CacheError", "message": text})
         finally:
             self._jobs.pop(number, None)
+            self._threads.discard(threading.current_thread())
 
     @contextlib.contextmanager
     def _alone(self, asset: str | None, job: Job) -> Iterator[Engine]:
@@ -209,11 +225,12 @@ def main(argv: list[str]) -> None:
     """Run the worker on an inherited socket."""
     os.nice(19)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the daemon's to handle
-    logging.basicConfig(
-        level=logging.WARNING, format="resolverd worker: %(levelname)s: %(message)s"
-    )
+    log_to_stderr("warning", os.environ, "resolverd-worker")
+    faulthandler.enable()
+    worker = Worker(socket.socket(fileno=int(argv[1])))
     with contextlib.suppress(ConnectionError):
-        Worker(socket.socket(fileno=int(argv[1]))).run()
+        worker.run()
+    worker.end(_END_WAIT)
     # Threads may be deep in a read or a sync: nothing of theirs needs an orderly end.
     os._exit(0)
 

@@ -155,7 +155,7 @@ def _bound(path: str, mode: int) -> socket.socket:
         os.fchmod(sock.fileno(), mode)
         sock.bind(path)
         os.chmod(path, mode)
-        sock.listen(1024)
+        sock.listen(4096)
     except BaseException:
         sock.close()
         raise

@@ -28,7 +28,7 @@ from resolverd.serving.session import Session
 
 log = logging.getLogger(__name__)
 
-_BACKLOG = 1024
+_BACKLOG = 4096  # the ranks of every job at once; the kernel has its own bound
 
 MOST_USERS = 100
 """Users that one answer lists, those with the most connections."""

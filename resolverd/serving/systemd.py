@@ -17,8 +17,9 @@ import anyio
 
 log = logging.getLogger(__name__)
 
-_PAUSE = 5.0
+_PAUSE = 2.0
 _AGAIN = 0.2
+_MORE_TIME = 20.0
 _MOST_WAITING = 64
 
 
@@ -70,7 +71,7 @@ class Notifier:
         """Ask for more time for as long as the start takes and the loop turns; until cancelled."""
         self.status("reading the stores")
         while True:
-            self._say(f"EXTEND_TIMEOUT_USEC={int(4 * _PAUSE * 1e6)}")
+            self._say(f"EXTEND_TIMEOUT_USEC={int(_MORE_TIME * 1e6)}")
             await anyio.sleep(_PAUSE)
 
     async def run(self, line: Callable[[], str], serves: Callable[[], Awaitable[None]]) -> None:

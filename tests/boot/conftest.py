@@ -1,0 +1,3 @@
+"""What is in ``inside`` runs in the booted system only."""
+
+collect_ignore = ["inside"]
