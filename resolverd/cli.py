@@ -51,6 +51,10 @@ def _parser() -> argparse.ArgumentParser:
     _add_install_units(
         commands.add_parser("install-units", help="put the units for systemd in place")
     )
+    example = commands.add_parser("example", help="print an example: configuration, alerts, ...")
+    example.description = "Print an example to start from; without a name, list what there is."
+    example.add_argument("name", nargs="?", metavar="NAME", help="such as config.toml")
+    example.set_defaults(run=_example)
     demo = commands.add_parser("demo", help="show the whole main job in a temporary folder")
     demo.set_defaults(run=_demo)
     return parser
@@ -106,6 +110,12 @@ def _install_units(given: argparse.Namespace) -> None:
     from resolverd import units  # noqa: PLC0415 -- as above
 
     sys.stdout.write(units.install(given.prefix, user=given.user) + "\n")
+
+
+def _example(given: argparse.Namespace) -> None:
+    from resolverd import units  # noqa: PLC0415 -- as above
+
+    sys.stdout.write(units.example(given.name) if given.name else units.examples())
 
 
 def _demo(_given: argparse.Namespace) -> None:

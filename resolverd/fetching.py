@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -166,6 +167,9 @@ class Fetching:
 
 
 def _room(folder: str) -> int | None:
+    """Bytes free where the folder is, or will be once something is fetched."""
+    while not os.path.isdir(folder) and folder != os.path.dirname(folder):
+        folder = os.path.dirname(folder)
     try:
         return shutil.disk_usage(folder).free
     except OSError:

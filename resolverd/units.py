@@ -41,6 +41,22 @@ def folder() -> Path:
     return packaged if packaged.is_dir() else packaged.parent.parent / "systemd"
 
 
+def examples() -> str:
+    """Name the examples, one a line."""
+    return "".join(f"{path.name}\n" for path in sorted((folder() / "examples").iterdir()))
+
+
+def example(name: str) -> str:
+    """Give one example's text.
+
+    Raises:
+        UnitsError: There is none of that name.
+    """
+    if name not in (known := examples().split()):
+        raise UnitsError(f"there is no example {name!r}; there are {', '.join(known)}")
+    return (folder() / "examples" / name).read_text("utf-8")
+
+
 def planned(
     source: Path, program: str, prefix: Path | None, environ: Mapping[str, str], *, user: bool
 ) -> dict[Path, str]:
