@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from resolverd.checkpoints import disk
+from resolverd.checkpoints.claim import Claim
 from resolverd.checkpoints.digest import Digest
 from resolverd.checkpoints.disk import Layout
 from resolverd.checkpoints.faults import VerificationError
@@ -15,7 +16,6 @@ from resolverd.checkpoints.job import Job
 from resolverd.checkpoints.limits import Limits
 from resolverd.checkpoints.manifest import Manifest
 from resolverd.checkpoints.policy import Policy
-from resolverd.checkpoints.room import Claim
 from resolverd.checkpoints.target import Wanted
 
 

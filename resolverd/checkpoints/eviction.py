@@ -166,13 +166,27 @@ class Need:
         return max(over, self.more + self.keep - self.free if self.more > 0 else 0)
 
 
-def refusal(root: str, need: Need, items: Sequence[Item]) -> str:
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why there is no room.
+
+    Attributes:
+        text: What is needed, what holds it, and what can be done.
+        may_pass: Whether there will be room once the downloads under way have ended.
+    """
+
+    text: str
+    may_pass: bool
+
+
+def refusal(root: str, need: Need, items: Sequence[Item]) -> Refusal:
     """Say why there is no room, what holds it, and what can be done."""
     found = totals(items)
     if need.quota is not None and need.total > need.quota:
-        return (
+        return Refusal(
             f"{root}: no room: {need.total:,} bytes are needed, more than cache.max_bytes "
-            f"({need.quota:,}) in all. Raise cache.max_bytes."
+            f"({need.quota:,}) in all. Raise cache.max_bytes.",
+            may_pass=False,
         )
     quota = "" if need.quota is None else f", {need.quota:,} allowed (cache.max_bytes)"
     remedies = [
@@ -184,10 +198,11 @@ def refusal(root: str, need: Need, items: Sequence[Item]) -> str:
         else "free some, set cache.dir to a larger file system, or lower cache.min_free_bytes",
     ]
     advice = "; ".join(filter(None, remedies))
-    return (
+    return Refusal(
         f"{root}: no room: {need.total:,} bytes are needed; {need.others:,} are in use{quota}; "
         f"{need.free:,} are free on the file system, of which {need.keep:,} must stay so "
         f"(cache.min_free_bytes). Of what is in use, {found.leased:,} bytes are leased, "
         f"{found.pinned:,} pinned, {found.busy:,} being fetched or verified, and only "
-        f"{found.removable:,} may give way. {advice[0].upper()}{advice[1:]}."
+        f"{found.removable:,} may give way. {advice[0].upper()}{advice[1:]}.",
+        may_pass=found.busy > 0 and found.removable + found.busy >= need.short,
     )

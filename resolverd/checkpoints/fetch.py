@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from resolverd.checkpoints import digest, disk
+from resolverd.checkpoints.claim import Claim
 from resolverd.checkpoints.digest import Digest
 from resolverd.checkpoints.disk import Layout
 from resolverd.checkpoints.errand import Errand
@@ -17,7 +18,7 @@ from resolverd.checkpoints.job import Job
 from resolverd.checkpoints.limits import Limits
 from resolverd.checkpoints.manifest import Manifest
 from resolverd.checkpoints.policy import Policy, readers_of
-from resolverd.checkpoints.room import Claim, Room
+from resolverd.checkpoints.room import Room
 from resolverd.checkpoints.sources.choose import source_of
 from resolverd.checkpoints.target import Wanted
 
@@ -61,7 +62,7 @@ class Engine:
             return have
         source = source_of(wanted, self.limits, self.policy)
         try:
-            claim = Claim(self.room, wanted.asset)
+            claim = Claim(self.room, wanted.asset, job)
             earlier = None if force else have
             errand = Errand(
                 self.layout, self.limits, wanted, card, job, claim, self.policy, earlier

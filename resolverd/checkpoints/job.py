@@ -13,7 +13,9 @@ from typing import Literal
 
 from resolverd.checkpoints.faults import Cancelled
 
-Step = Literal["connecting", "fetching", "retrying", "verifying", "unpacking", "publishing"]
+Step = Literal[
+    "waiting", "connecting", "fetching", "retrying", "verifying", "unpacking", "publishing"
+]
 Tell = Callable[[Step, int, "int | None", float, "str | None"], None]
 
 _TELL_EVERY = 0.1
@@ -105,6 +107,16 @@ class Job:
             self._step, self._fault = "retrying", fault
         self._told = -1.0
         self.tell()
+
+    @contextlib.contextmanager
+    def standing_by(self) -> Iterator[None]:
+        """While in the block, tell that the job waits for others."""
+        before = self._step
+        self.enter("waiting")
+        try:
+            yield
+        finally:
+            self.enter(before)
 
     def expect(self, done: int, total: int | None) -> None:
         """Set how much there is, and how much of it is there already."""

@@ -12,13 +12,14 @@ import shutil
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
 from resolverd.checkpoints import disk, eviction
 from resolverd.checkpoints.disk import Layout
-from resolverd.checkpoints.eviction import Item, Need, occupied
+from resolverd.checkpoints.eviction import Item, Need, Refusal
+from resolverd.checkpoints.job import Job
 from resolverd.checkpoints.limits import MIB, Limits
 from resolverd.errors import CacheError
 
@@ -26,6 +27,7 @@ logger = logging.getLogger("resolverd.checkpoints.room")
 
 _STEP = 64 * MIB
 _ROUNDS = 64
+_LOOK_EVERY = 1.0
 
 
 class Room:
@@ -44,7 +46,10 @@ class Room:
         self._evicted = evicted
         self._layout = layout
         self._lock = threading.RLock()
+        self._freed = threading.Condition(self._lock)
         self._busy: Counter[str] = Counter()
+        self._waiting: set[str] = set()
+        self._over = False
         self._claims: dict[str, int] = {}
         self._sizes: dict[tuple[str, str], int] | None = None
 
@@ -63,13 +68,15 @@ class Room:
                     self._claims.pop(asset, None)
                     disk.prune(self._layout, asset, self.limits, time.time())
                     self._measure_again(asset)
+                    self._freed.notify_all()
 
-    def claim(self, asset: str, total: int, *, grows: bool = False) -> None:
-        """Make room for a download.
+    def claim(self, asset: str, total: int, job: Job, *, grows: bool = False) -> None:
+        """Make room for a download; wait for others to end, where that will make it.
 
         Args:
             asset: What is being fetched.
             total: Bytes that it takes in all, what is there of it already included.
+            job: To be told of waiting, and to be stopped by.
             grows: Whether more will be asked for soon; some is then claimed ahead, where it is
                 free.
 
@@ -82,9 +89,26 @@ class Room:
             ahead = total + _STEP
             if grows and self._need(asset, ahead).short <= 0:
                 total = ahead
-            else:
-                self._make_room(asset, total)
+            while (refusal := self._make_room(asset, total)) is not None:
+                self._stand_by(asset, refusal, job)
             self._claims[asset] = total
+
+    def _stand_by(self, asset: str, refusal: Refusal, job: Job) -> None:
+        """Wait until another job has ended.
+
+        Raises:
+            CacheError: Nobody whose end would help goes on: the refusal stands.
+        """
+        going_on = self._busy.keys() - self._waiting - {asset}
+        if not (refusal.may_pass and going_on):
+            raise CacheError(refusal.text)
+        self._waiting.add(asset)
+        try:
+            with job.standing_by():
+                self._freed.wait(_LOOK_EVERY)
+                job.check()
+        finally:
+            self._waiting.discard(asset)
 
     def fit(self) -> None:
         """Evict down to the quota, as far as what is held allows it; forget stale downloads."""
@@ -100,7 +124,8 @@ class Room:
                 if self._used() <= quota:
                     return
                 self._evict(item)
-            if self._used() > quota:
+            over = self._used() > quota
+            if over and not self._over:
                 logger.warning(
                     "%s holds %d bytes, more than cache.max_bytes (%d): what is left is leased, "
                     "pinned or being worked on",
@@ -108,6 +133,7 @@ class Room:
                     self._used(),
                     quota,
                 )
+            self._over = over
 
     def remove(self, name: str, *, force: bool = False) -> list[tuple[Item, str]]:
         """Remove what an operator names.
@@ -151,16 +177,16 @@ class Room:
             disk.unpin(self._layout, item.name)
         return reason or ""
 
-    def _make_room(self, asset: str, total: int) -> None:
+    def _make_room(self, asset: str, total: int) -> Refusal | None:
         for _ in range(_ROUNDS):  # each evicts something, or is the last
             need = self._need(asset, total)
             if need.short <= 0:
-                return
+                return None
             items = [each for each in self._items() if (each.kind, each.name) != _partial(asset)]
             need = self._need(asset, total)
             chosen = eviction.choose(items, need.short)
             if chosen is None:
-                raise CacheError(eviction.refusal(self._layout.root, need, items))
+                return eviction.refusal(self._layout.root, need, items)
             for item in chosen:
                 self._evict(item)
         raise CacheError(f"{self._layout.root}: no room: others use it up as fast as it is made.")
@@ -250,28 +276,3 @@ def _names(name: str, item: Item) -> bool:
 def _is_of(key: tuple[str, str], asset: str) -> bool:
     kind, name = key
     return kind == "quarantine" or name.partition("-")[0] == asset
-
-
-class Claim:
-    """What one download has claimed, by file; it ends with the job.
-
-    Args:
-        room: Where.
-        asset: What is being fetched.
-    """
-
-    def __init__(self, room: Room, asset: str) -> None:
-        self._room = room
-        self._asset = asset
-        self._files: dict[str, int] = {}
-        self._lock = threading.Lock()
-
-    def hold(self, sizes: Mapping[str, int], *, grows: bool = False) -> None:
-        """Claim room for files of these sizes in bytes, beside what is claimed already.
-
-        Raises:
-            CacheError: There is no room, and none can be made.
-        """
-        with self._lock:  # files of one asset may come side by side
-            self._files |= {name: occupied(size) for name, size in sizes.items()}
-            self._room.claim(self._asset, sum(self._files.values()), grows=grows)

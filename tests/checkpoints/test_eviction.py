@@ -114,13 +114,21 @@ def test_a_refusal_names_what_holds_the_room_and_what_to_do() -> None:
         Item("object", "b", "b", 20, 1.0, pinned=True),
         Item("partial", "c", "c", 10, 1.0, busy=True),
     ]
-    text = eviction.refusal("/cache", NEED, cache)
+    text = eviction.refusal("/cache", NEED, cache).text
     for part in ("30 bytes are needed", "80 are in use, 100 allowed (cache.max_bytes)",
                  "50 bytes are leased", "20 pinned", "10 being fetched", "only 0 may give way",
                  "End the jobs", "cache unpin", "raise cache.max_bytes"):  # fmt: skip
         assert part in text
-    alone = eviction.refusal("/cache", replace(NEED, total=200), [])
+    alone = eviction.refusal("/cache", replace(NEED, total=200), []).text
     assert "more than cache.max_bytes (100) in all" in alone
-    free = eviction.refusal("/cache", replace(NEED, quota=None), [])
+    free = eviction.refusal("/cache", replace(NEED, quota=None), []).text
     assert "lower cache.min_free_bytes" in free
     assert "jobs" not in free
+
+
+def test_what_is_under_way_may_make_the_room_and_what_is_held_may_not() -> None:
+    busy = Item("partial", "c", "c", 10, 1.0, busy=True)
+    leased = Item("object", "a", "a", 70, 1.0, leased=True)
+    assert eviction.refusal("/cache", NEED, [leased, busy]).may_pass
+    assert not eviction.refusal("/cache", NEED, [leased, replace(busy, size=9)]).may_pass
+    assert not eviction.refusal("/cache", NEED, [leased]).may_pass

@@ -193,7 +193,7 @@ def test_the_quota_holds_at_every_moment_of_many_downloads_at_once(
     def fetch(number: int) -> str:
         try:
             node.client().path(uri=origin.url(f"/{number}"))
-        except FetchError as error:  # what others have claimed leaves too little just now
+        except FetchError as error:
             return "no room" if "no room" in str(error) else str(error)
         return "fetched"
 
@@ -205,7 +205,7 @@ def test_the_quota_holds_at_every_moment_of_many_downloads_at_once(
     finally:
         over.set()
         watcher.join()
-    assert fetched.count("fetched") >= len(sizes) // 2
+    assert fetched.count("fetched") >= len(sizes) - 2  # those that grow may meet
     assert set(fetched) <= {"fetched", "no room"}
     assert 2 * MIB < most[0] <= 3 * MIB + MIB // 2
 
