@@ -27,6 +27,7 @@ def limits(settings: Settings) -> Limits:
         connections=fetch.connections,
         attempts=fetch.attempts,
         stall_timeout=fetch.stall_timeout,
+        journal_seconds=fetch.journal_seconds,
         max_bytes=None if cache.max_bytes is None else int(cache.max_bytes),
         min_free_bytes=int(cache.min_free_bytes),
         quarantine_bytes=int(cache.quarantine_bytes),

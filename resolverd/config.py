@@ -178,6 +178,9 @@ class FetchSettings(msgspec.Struct, frozen=True):
         connections: Connections for one large file.
         attempts: Tries of one download, the first included.
         stall_timeout: Seconds without a byte after which a connection is given up.
+        journal_seconds: Seconds after which what has arrived is made durable and written down: a
+            crash or a power cut costs no more than came since. The disk holds a download up each
+            time.
         schemes: What a card or a client may make the daemon fetch from.
         prefetch: Names of cards whose checkpoints are fetched before anybody asks, and again when
             the card changes; ``*``, ``?`` and ``[...]`` as in a shell.
@@ -190,6 +193,9 @@ class FetchSettings(msgspec.Struct, frozen=True):
     connections: Annotated[int, Meta(ge=1, le=64, description="an integer from 1 to 64")] = 4
     attempts: Annotated[int, Meta(ge=1, le=100, description="an integer from 1 to 100")] = 8
     stall_timeout: Annotated[float, Meta(gt=0, le=3600, description="seconds up to 3600")] = 30.0
+    journal_seconds: Annotated[
+        float, Meta(ge=0.05, le=600, description="seconds from 0.05 to 600")
+    ] = 2.0
     schemes: Annotated[
         tuple[Literal["http", "https", "file", "s3", "hg"], ...],
         Meta(description="a list of http, https, file, s3 and hg"),

@@ -49,6 +49,7 @@ class Resource:
     faults: Faults = field(default_factory=Faults)
     requests: list[dict[str, str]] = field(default_factory=list)
     sent: int = 0
+    spans: list[list[int]] = field(default_factory=list)  # of each body: where it began and ended
     before: Callable[[Resource], None] | None = None  # called at each request
 
 
@@ -172,7 +173,7 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self.send_header("Content-Length", str(faults.length or end - start))
         self.end_headers()
-        self._body(resource, memoryview(data)[start:end])
+        self._body(resource, memoryview(data)[start:end], start)
 
     @staticmethod
     def _ranges(faults: Faults) -> bool:
@@ -181,9 +182,10 @@ class _Handler(BaseHTTPRequestHandler):
             return faults.ignore_range_after >= 0
         return not faults.ignore_range
 
-    def _body(self, resource: Resource, body: memoryview) -> None:
-        faults = resource.faults
+    def _body(self, resource: Resource, body: memoryview, start: int) -> None:
+        faults, span = resource.faults, [start, start]
         with self.world.lock:
+            resource.spans.append(span)
             cut = faults.close_after.pop(0) if faults.close_after else None
             stall = faults.stall_after.pop(0) if faults.stall_after else None
         stop = min(value for value in (cut, stall, len(body)) if value is not None)
@@ -202,6 +204,7 @@ class _Handler(BaseHTTPRequestHandler):
             at += step
             with self.world.lock:
                 resource.sent += step
+                span[1] += step
         if stall is not None:
             self.world.stopping.wait()
         if at < len(body):
