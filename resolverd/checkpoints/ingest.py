@@ -61,7 +61,7 @@ def _resolved(errand: Errand, source: Source, known: str | None) -> Listing | No
         errand.job.enter("connecting")
         errand.job.check()
         try:
-            return source.resolve(known, disk.resumes_at(errand.layout, errand.asset))
+            return source.resolve(known, disk.first_gap(errand.layout, errand.asset))
         except Transient as error:
             failures += 1
             back_off(error, failures, errand.limits, errand.job)

@@ -251,7 +251,7 @@ def test_a_partial_that_can_be_resumed_survives_a_restart(tmp_path: Path) -> Non
     world = Walk(tmp_path)
     world.download(0, 50)
     world.restart()
-    assert disk.resumes_at(world.layout, ASSET) == 50
+    assert disk.first_gap(world.layout, ASSET) == (50, 128)
 
 
 def test_a_partial_that_nobody_resumes_is_removed_after_days(tmp_path: Path) -> None:

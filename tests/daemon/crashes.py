@@ -34,6 +34,7 @@ from pathlib import Path
 from resolverd.checkpoints import journal, leases, plan
 from resolverd.checkpoints.disk import Layout
 from resolverd.checkpoints.plan import Ranges
+from resolverd.checkpoints.target import Wanted
 from tests.checkpoints.origin import Origin, Resource
 from tests.daemon.running import Daemon, card, daemon, eventually, write
 
@@ -60,6 +61,7 @@ class Asset:
 
     Attributes:
         name: Its card's.
+        key: Its name in the cache.
         files: The bytes of what is published, by name.
         resource: What the origin has, and what it sent.
         pause: Seconds after which a kill may still hit the download.
@@ -68,6 +70,7 @@ class Asset:
     """
 
     name: str
+    key: str
     files: dict[str, bytes]
     resource: Resource
     pause: float
@@ -130,7 +133,7 @@ class Crashes:
         write(self._node.store / f"{name}.yaml", card(name, checkpoint=url, checksum=sha256))
         eventually(lambda: self._node.client(30).maybe_get_metadata(name))
         self._whole.append(_digests(files))
-        return Asset(name, files, resource, pause)
+        return Asset(name, Wanted("model", url).asset, files, resource, pause)
 
     def _next(self) -> Asset:
         self._number += 1
@@ -182,7 +185,9 @@ class Crashes:
             spans = [tuple(span) for span in asset.resource.spans[asset.counted :]]
             asset.counted = len(asset.resource.spans)
         again = sum(_overlap(asset.known, span) for span in spans)
-        assert again <= PROBE * len(spans), f"{asset.name}: {again} journalled bytes sent again"
+        assert again <= PROBE * len(spans), (
+            f"{asset.name}: {again} journalled bytes sent again: known {asset.known}, sent {spans}"
+        )
         self.tally.again += again
         self.tally.resumed += bool(asset.known and spans)
         if not self._published():
@@ -193,12 +198,10 @@ class Crashes:
         asset.known = found
 
     def _journalled(self) -> Ranges:
-        found: Ranges = ()
-        for path in Path(self._layout.folder("partial")).glob("*/journal-*"):
-            pin, ranges = journal.read(str(path))
-            if pin and pin.size == len(self._asset.resource.data):
-                found = ranges
-        return found
+        for path in Path(self._layout.partial(self._asset.key)).glob("journal-*"):
+            if path.suffix != ".new":
+                return journal.read(str(path))[1]
+        return ()
 
     # -- what is published
 

@@ -26,11 +26,11 @@ from resolverd.checkpoints.disk.objects import (
 from resolverd.checkpoints.disk.partial import (
     discard,
     drop_kept,
+    first_gap,
     keep,
     partials,
     place,
     prune,
-    resumes_at,
 )
 from resolverd.checkpoints.disk.pins import pin, pinned_as, pins, unpin
 from resolverd.checkpoints.disk.quarantine import Finding, quarantine, withdraw, withdrawal
@@ -51,6 +51,7 @@ __all__ = [
     "drop_links",
     "evict",
     "explained",
+    "first_gap",
     "found_right",
     "free_bytes",
     "inventory",
@@ -71,7 +72,6 @@ __all__ = [
     "record",
     "removal",
     "remove_tree",
-    "resumes_at",
     "set_aside_unknown",
     "sweep",
     "unpin",

@@ -10,21 +10,27 @@ from resolverd.checkpoints import journal, plan
 from resolverd.checkpoints.disk.durable import unlink
 from resolverd.checkpoints.disk.layout import Layout
 from resolverd.checkpoints.limits import Limits
+from resolverd.checkpoints.plan import Range
 
 _NO_LINKS = frozenset((errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS))
 """What a file system says that can't give a file one more name."""
 
 
-def resumes_at(layout: Layout, asset: str) -> int:
-    """Where the download of a single file is likely to go on; 0 when there is nothing yet."""
+def first_gap(layout: Layout, asset: str) -> Range | None:
+    """What the download of a single file is likely to go on with; None when it begins anew.
+
+    Of a file that is all there, its last byte: asking for it tells whether it changed.
+    """
     try:
         names = [name for name in os.listdir(layout.partial(asset)) if _is_journal(name)]
     except OSError:
-        return 0
+        return None
     if len(names) != 1:
-        return 0
+        return None
     pin, ranges = journal.read(os.path.join(layout.partial(asset), names[0]))
-    return min(plan.frontier(ranges), pin.size - 1) if pin and pin.size else 0
+    if pin is None or pin.size == 0:
+        return None
+    return (*plan.gaps(ranges, pin.size), (pin.size - 1, pin.size))[0]
 
 
 def place(source: str, tree: str, name: str) -> None:

@@ -14,6 +14,7 @@ from typing import Protocol
 from typing_extensions import Self
 
 from resolverd.checkpoints.digest import Digest
+from resolverd.checkpoints.plan import Range
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +93,12 @@ class Transfer(Protocol):
 class Source(Protocol):
     """One origin, for one download."""
 
-    def resolve(self, known: str | None = None, at: int = 0) -> Listing | None:
+    def resolve(self, known: str | None = None, gap: Range | None = None) -> Listing | None:
         """Ask the origin what it has.
 
         Args:
             known: The stamp of the version at hand.
-            at: Where reading is likely to begin; a hint that may save a request.
+            gap: The missing part that reading is likely to begin with; a hint that saves a request.
 
         Returns:
             The listing; None when the origin still has the version ``known``.

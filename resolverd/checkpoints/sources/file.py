@@ -18,6 +18,7 @@ from typing_extensions import Self
 from resolverd.checkpoints import digest, policy
 from resolverd.checkpoints.digest import Digest
 from resolverd.checkpoints.faults import Changed, Transient
+from resolverd.checkpoints.plan import Range
 from resolverd.checkpoints.policy import Policy
 from resolverd.checkpoints.sources.base import Listing, RemoteFile
 from resolverd.errors import SourceError
@@ -63,7 +64,7 @@ class FileSource:
         self._policy = rules
         self._names = names
 
-    def resolve(self, known: str | None = None, at: int = 0) -> Listing | None:
+    def resolve(self, known: str | None = None, gap: Range | None = None) -> Listing | None:
         """List the file, or the directory's files."""
         path = located(self._path, self._policy)
         names = [""] if os.path.isfile(path) else self._names or sorted(_below(path))

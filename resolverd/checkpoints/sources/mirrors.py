@@ -15,6 +15,7 @@ from typing import TypeVar
 from resolverd.checkpoints import digest
 from resolverd.checkpoints.digest import Digest
 from resolverd.checkpoints.faults import Changed, Denied, RangesIgnored, Transient
+from resolverd.checkpoints.plan import Range
 from resolverd.checkpoints.sources.base import Listing, RemoteFile, Source, Transfer
 from resolverd.errors import SourceError
 
@@ -44,12 +45,12 @@ class MirroredSource:
         self._listings: dict[int, Listing] = {}
         self._begun: set[tuple[str, int | None]] = set()
 
-    def resolve(self, known: str | None = None, at: int = 0) -> Listing | None:
+    def resolve(self, known: str | None = None, gap: Range | None = None) -> Listing | None:
         """Ask the first place that answers."""
         self._begun.clear()
         self._listings.clear()
         theirs = None if known and known.startswith(_VOUCHED) else known
-        listing = self._tried(lambda place: self._listed(place, theirs, at))
+        listing = self._tried(lambda place: self._listed(place, theirs, gap))
         if listing is None:
             return None
         files = tuple(self._stamped(file, len(listing.files)) for file in listing.files)
@@ -59,17 +60,18 @@ class MirroredSource:
     def open(self, file: RemoteFile, start: int, end: int | None) -> Transfer:
         """Read on where the last try ended, at the next place when that try broke."""
         part = (file.name, end)
+        gap = None if end is None else (start, end)
         with self._lock:
             if part in self._begun:  # who asks again for a part did not get all of it
                 self._at = (self._at + 1) % len(self._places)
             self._begun.add(part)
         return self._tried(
-            lambda place: self._source(place).open(self._own(place, file, start), start, end)
+            lambda place: self._source(place).open(self._own(place, file, gap), start, end)
         )
 
     def sidecar(self, file: RemoteFile) -> Digest | None:
         """Ask beside the file, where it was found."""
-        return self._source(self._at).sidecar(self._own(self._at, file, 0))
+        return self._source(self._at).sidecar(self._own(self._at, file, None))
 
     def close(self) -> None:
         """Close every source."""
@@ -99,16 +101,16 @@ class MirroredSource:
                 self._sources[place] = self._places[place]()
             return self._sources[place]
 
-    def _listed(self, place: int, known: str | None, at: int) -> Listing | None:
-        listing = self._source(place).resolve(known, at)
+    def _listed(self, place: int, known: str | None, gap: Range | None) -> Listing | None:
+        listing = self._source(place).resolve(known, gap)
         if listing is not None:
             self._listings[place] = listing
         return listing
 
-    def _own(self, place: int, file: RemoteFile, at: int) -> RemoteFile:
+    def _own(self, place: int, file: RemoteFile, gap: Range | None) -> RemoteFile:
         """The same file, as this place has it."""
         with self._asking:
-            listing = self._listings.get(place) or self._listed(place, None, at)
+            listing = self._listings.get(place) or self._listed(place, None, gap)
         files = listing.files if listing else ()
         own = next((each for each in files if each.name == file.name), None)
         if len(files) == 1:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from resolverd.checkpoints import digest
 from resolverd.checkpoints.digest import Digest
+from resolverd.checkpoints.plan import Range
 from resolverd.checkpoints.sources.base import Listing, RemoteFile, Source, Transfer
 from resolverd.errors import SourceError
 
@@ -25,7 +26,7 @@ class ShardedSource:
         self._files: dict[str, RemoteFile] = {}
         self._private = False
 
-    def resolve(self, known: str | None = None, at: int = 0) -> Listing | None:
+    def resolve(self, known: str | None = None, gap: Range | None = None) -> Listing | None:
         """Ask for every shard; the set has a version when each shard has one."""
         for name, source in self._shards.items():
             listing = source.resolve()

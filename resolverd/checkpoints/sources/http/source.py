@@ -16,6 +16,7 @@ from resolverd.checkpoints import digest
 from resolverd.checkpoints.digest import Digest
 from resolverd.checkpoints.faults import Changed, RangesIgnored
 from resolverd.checkpoints.limits import Limits
+from resolverd.checkpoints.plan import Range
 from resolverd.checkpoints.sources.base import Listing, RemoteFile
 from resolverd.checkpoints.sources.http.connections import Connections
 from resolverd.checkpoints.sources.http.dialect import PLAIN, Dialect
@@ -55,12 +56,13 @@ class HttpSource:
         self._first: HttpTransfer | None = None
         self._lock = threading.Lock()
 
-    def resolve(self, known: str | None = None, at: int = 0) -> Listing | None:
-        """Request the part at ``at``, and keep its body for the ``open`` that wants it."""
+    def resolve(self, known: str | None = None, gap: Range | None = None) -> Listing | None:
+        """Request the first part of the gap, and keep its body for the ``open`` that wants it."""
         _refuse_gated(self._url, self._shown)
         unless = {**self._dialect.headers, **conditions(known)}
-        end = at - at % self._part_bytes + self._part_bytes
-        wish = {"Range": f"bytes={at}-{end - 1}", **unless}
+        start, end = gap or (0, self._part_bytes)
+        end = min(end, start - start % self._part_bytes + self._part_bytes)
+        wish = {"Range": f"bytes={start}-{end - 1}", **unless}
         response, url = self._connections.get(self._url, wish)
         if response.status == 416:  # an empty file has no first part
             response.close()

@@ -18,6 +18,7 @@ from urllib3.response import BaseHTTPResponse
 from resolverd.checkpoints.digest import Digest
 from resolverd.checkpoints.faults import Changed, RangesIgnored
 from resolverd.checkpoints.limits import Limits
+from resolverd.checkpoints.plan import Range
 from resolverd.checkpoints.policy import Policy
 from resolverd.checkpoints.sources.base import Listing, RemoteFile
 from resolverd.checkpoints.sources.http.connections import Connections
@@ -55,7 +56,7 @@ class HubSource:
         self._places: dict[str, str] = {}
         self._commit = ""
 
-    def resolve(self, known: str | None = None, at: int = 0) -> Listing | None:
+    def resolve(self, known: str | None = None, gap: Range | None = None) -> Listing | None:
         """Ask which commit the revision is at, and for that commit's files."""
         revision = quote(self._repository.revision, safe="")
         body, _ = self._hub.read(f"{self._api}/revision/{revision}")

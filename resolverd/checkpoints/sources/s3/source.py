@@ -14,6 +14,7 @@ from resolverd.checkpoints import digest, policy
 from resolverd.checkpoints.digest import Digest
 from resolverd.checkpoints.faults import Changed, Transient
 from resolverd.checkpoints.limits import Limits
+from resolverd.checkpoints.plan import Range
 from resolverd.checkpoints.policy import Policy
 from resolverd.checkpoints.rules import first
 from resolverd.checkpoints.sources.base import Listing, RemoteFile
@@ -54,14 +55,14 @@ class S3Source:
         self._connections = Connections(self._shown, limits, means, sign, follow=False)
         self._objects: dict[str, HttpSource] = {}
 
-    def resolve(self, known: str | None = None, at: int = 0) -> Listing | None:
+    def resolve(self, known: str | None = None, gap: Range | None = None) -> Listing | None:
         """Ask for the object; where there is none, for all that is below the key."""
         try:
-            return self._resolved(known, at)
+            return self._resolved(known, gap)
         except Elsewhere as error:
             self._access.move(error.region)
             self._objects.clear()
-            return self._resolved(known, at)
+            return self._resolved(known, gap)
 
     def open(self, file: RemoteFile, start: int, end: int | None) -> HttpTransfer:
         """Request a part of the version that was listed."""
@@ -80,10 +81,10 @@ class S3Source:
             source.close()
         self._connections.close()
 
-    def _resolved(self, known: str | None, at: int) -> Listing | None:
+    def _resolved(self, known: str | None, gap: Range | None) -> Listing | None:
         if not self._place.folder:
             try:
-                return self._single(known, at)
+                return self._single(known, gap)
             except Missing:
                 if (listing := self._folder()) is None:
                     raise
@@ -91,8 +92,8 @@ class S3Source:
             raise SourceError(f"{self._shown}: nothing is below it: check the URI in the card.")
         return None if listing.stamp == known else listing
 
-    def _single(self, known: str | None, at: int) -> Listing | None:
-        listing = self._object(self._place.key).resolve(known, at)
+    def _single(self, known: str | None, gap: Range | None) -> Listing | None:
+        listing = self._object(self._place.key).resolve(known, gap)
         if listing is None:
             return None
         (file,) = listing.files
