@@ -35,7 +35,6 @@ class Notifier:
     def __init__(self, address: str | None, watchdog: float | None = None) -> None:
         self.watchdog = watchdog
         self._address = address and address.replace("@", "\0", 1)
-        self._socket: socket.socket | None = None
         self._waiting: deque[bytes] = deque(maxlen=_MOST_WAITING)
         self._status = ""
 
@@ -116,12 +115,11 @@ class Notifier:
     def _flush(self) -> None:
         """Send what waits, in order, as far as the manager takes it."""
         try:
-            if self._socket is None:
-                self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-                self._socket.setblocking(False)
-            while self._waiting:
-                self._socket.sendto(self._waiting[0], self._address or "")
-                self._waiting.popleft()
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+                manager.setblocking(False)
+                while self._waiting:
+                    manager.sendto(self._waiting[0], self._address or "")
+                    self._waiting.popleft()
         except BlockingIOError:
             pass
         except OSError as error:
