@@ -14,6 +14,8 @@ import sys
 from pathlib import Path
 
 VERSIONS = ("0.5.0", "0.5.1", "0.5.2", "0.6", "0.7.0", "0.8.0")
+LEGACY = ("0.2.0", "0.2.1", "0.3.0", "0.4.0", "0.4.6")
+"""Before extensions."""
 
 
 def default_dir() -> Path:
@@ -25,7 +27,7 @@ def default_dir() -> Path:
 def main() -> None:
     """Fetch what is missing."""
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else default_dir()
-    for version in VERSIONS:
+    for version in (*LEGACY, *VERSIONS):
         target = folder / version
         if not (target / "fairseq2").is_dir():
             wanted = ["--no-deps", "--target", str(target), f"fairseq2=={version}"]
