@@ -24,10 +24,14 @@ def limits(settings: Settings) -> Limits:
     cache, fetch = settings.cache, settings.fetch
     return Limits(
         concurrency=fetch.concurrency,
+        host_concurrency=fetch.host_concurrency,
+        bandwidth=int(fetch.bandwidth),
+        host_bandwidth=int(fetch.host_bandwidth),
         connections=fetch.connections,
         attempts=fetch.attempts,
         stall_timeout=fetch.stall_timeout,
         journal_seconds=fetch.journal_seconds,
+        min_rate=int(fetch.min_rate),
         max_bytes=None if cache.max_bytes is None else int(cache.max_bytes),
         min_free_bytes=int(cache.min_free_bytes),
         quarantine_bytes=int(cache.quarantine_bytes),

@@ -174,13 +174,19 @@ class FetchSettings(msgspec.Struct, frozen=True):
     """Table ``[fetch]``.
 
     Attributes:
-        concurrency: Downloads at a time.
-        connections: Connections for one large file.
+        concurrency: Downloads at a time; large ones (of 64 MiB and more) leave a quarter of these,
+            and one at least, to small ones.
+        host_concurrency: Downloads at a time from one host; 0: as many as ``concurrency``.
+        connections: Connections for one large file, at most: it gets more than one as long as the
+            origin is what it waits for.
+        bandwidth: Bytes a second that all downloads may take together; 0: as many as come.
+        host_bandwidth: Bytes a second that downloads may take from one host; 0: as many as come.
         attempts: Tries of one download, the first included.
         stall_timeout: Seconds without a byte after which a connection is given up.
         journal_seconds: Seconds after which what has arrived is made durable and written down: a
             crash or a power cut costs no more than came since. The disk holds a download up each
             time.
+        min_rate: Bytes a second that a connection must bring over a minute, or be given up; 0: any.
         schemes: What a card or a client may make the daemon fetch from.
         prefetch: Names of cards whose checkpoints are fetched before anybody asks, and again when
             the card changes; ``*``, ``?`` and ``[...]`` as in a shell.
@@ -190,12 +196,22 @@ class FetchSettings(msgspec.Struct, frozen=True):
     """
 
     concurrency: Annotated[int, Meta(ge=1, le=64, description="an integer from 1 to 64")] = 4
+    host_concurrency: Annotated[int, Meta(ge=0, le=64, description="an integer from 0 to 64")] = 0
     connections: Annotated[int, Meta(ge=1, le=64, description="an integer from 1 to 64")] = 4
+    bandwidth: Annotated[
+        Bytes, Meta(description="bytes a second, or text such as '500 MB'; 0 for no limit")
+    ] = Bytes(0)
+    host_bandwidth: Annotated[
+        Bytes, Meta(description="bytes a second, or text such as '500 MB'; 0 for no limit")
+    ] = Bytes(0)
     attempts: Annotated[int, Meta(ge=1, le=100, description="an integer from 1 to 100")] = 8
     stall_timeout: Annotated[float, Meta(gt=0, le=3600, description="seconds up to 3600")] = 30.0
     journal_seconds: Annotated[
         float, Meta(ge=0.05, le=600, description="seconds from 0.05 to 600")
     ] = 2.0
+    min_rate: Annotated[
+        Bytes, Meta(description="bytes a second, or text such as '10 KiB'; 0 for any")
+    ] = Bytes(1 << 10)
     schemes: Annotated[
         tuple[Literal["http", "https", "file", "s3", "hg"], ...],
         Meta(description="a list of http, https, file, s3 and hg"),

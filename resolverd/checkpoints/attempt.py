@@ -12,6 +12,7 @@ from resolverd.checkpoints.job import Job
 from resolverd.checkpoints.journal import Journal
 from resolverd.checkpoints.limits import Limits
 from resolverd.checkpoints.sources.base import RemoteFile, Source
+from resolverd.checkpoints.traffic import Lane
 from resolverd.errors import SourceError
 
 
@@ -25,6 +26,7 @@ class Task:
         journal: Path of its journal.
         algorithms: What to hash it with.
         grow: Told how long a file of unknown length is about to be, before it is.
+        lane: How fast it may come.
     """
 
     file: RemoteFile
@@ -32,6 +34,7 @@ class Task:
     journal: str
     algorithms: tuple[str, ...]
     grow: Callable[[int], None]
+    lane: Lane
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,7 @@ class Attempt:
         limits: Bounds of the attempt.
         job: To be told of progress, and to be stopped by.
         grow: As for the task.
+        lane: As for the task.
     """
 
     source: Source
@@ -55,6 +59,7 @@ class Attempt:
     limits: Limits
     job: Job
     grow: Callable[[int], None]
+    lane: Lane
 
 
 def back_off(error: Transient, failures: int, limits: Limits, job: Job) -> None:

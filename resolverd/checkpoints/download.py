@@ -66,7 +66,7 @@ def _attempted(source: Source, task: Task, limits: Limits, job: Job) -> Hashed:
             stack.callback(journal.close)
         else:
             forget(task.journal)  # before the data is cut off: it must never speak of other bytes
-        attempt = Attempt(source, task.file, fd, journal, limits, job, task.grow)
+        attempt = Attempt(source, task.file, fd, journal, limits, job, task.grow, task.lane)
         return _filled(attempt, task.algorithms)
 
 

@@ -17,6 +17,7 @@ from resolverd.checkpoints.limits import Limits
 from resolverd.checkpoints.manifest import Manifest
 from resolverd.checkpoints.policy import Policy
 from resolverd.checkpoints.target import Wanted
+from resolverd.checkpoints.traffic import Lane
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,7 @@ class Errand:
         job: To be told of progress, and to be stopped by.
         claim: The room it takes.
         policy: Who may read it.
+        lane: How fast it may come, and when.
         earlier: The version at hand.
     """
 
@@ -41,6 +43,7 @@ class Errand:
     job: Job
     claim: Claim
     policy: Policy
+    lane: Lane
     earlier: Manifest | None = None
 
     @property

@@ -21,16 +21,18 @@ from resolverd.checkpoints.policy import Policy, readers_of
 from resolverd.checkpoints.room import Room
 from resolverd.checkpoints.sources.choose import source_of
 from resolverd.checkpoints.target import Wanted
+from resolverd.checkpoints.traffic import Traffic
 
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """The cache, the rules for filling it, and the room in it."""
+    """The cache, the rules for filling it, the room in it, and what downloads share."""
 
     layout: Layout
     limits: Limits
     policy: Policy
     room: Room
+    traffic: Traffic
 
     def fetch(
         self, wanted: Wanted, job: Job, *, refresh: bool = False, force: bool = False
@@ -62,12 +64,13 @@ class Engine:
             return have
         source = source_of(wanted, self.limits, self.policy)
         try:
-            claim = Claim(self.room, wanted.asset, job)
-            earlier = None if force else have
-            errand = Errand(
-                self.layout, self.limits, wanted, card, job, claim, self.policy, earlier
-            )
-            return ingest(errand, source)
+            with self.traffic.lane(wanted.host, job) as lane:
+                claim = Claim(self.room, wanted.asset, job)
+                earlier = None if force else have
+                errand = Errand(
+                    self.layout, self.limits, wanted, card, job, claim, self.policy, lane, earlier
+                )
+                return ingest(errand, source)
         finally:
             source.close()
 

@@ -74,7 +74,9 @@ def _brought(errand: Errand, source: Source, listing: Listing) -> Manifest:
     with disk.explained(layout):
         os.makedirs(layout.partial(errand.asset), mode=0o700, exist_ok=True)
         new = [file for file in listing.files if twin(errand.earlier, file) is None]
-        errand.claim.hold({file.name: file.size or 0 for file in new})
+        sizes = {file.name: file.size or 0 for file in new}
+        errand.lane.expect(sum(sizes.values()), source.close)
+        errand.claim.hold(sizes)
     brought = _gathered(errand, source, listing, record)
     fetched = tuple(entry for entry, _ in brought)
     with disk.explained(layout):

@@ -13,10 +13,16 @@ class Limits:
 
     Attributes:
         concurrency: Downloads at a time.
+        host_concurrency: Downloads at a time from one host; 0: as many as there are.
+        large_bytes: A download of so many bytes is a large one: these never take every slot.
+        bandwidth: Bytes a second that all downloads may take together; 0: as many as come.
+        host_bandwidth: The same, of one host.
         connections: Connections for one large file.
         part_bytes: A file is fetched in parallel in parts of this size.
         attempts: Tries without progress before a download is given up.
         stall_timeout: Seconds without a byte after which a connection is given up.
+        min_rate: Bytes a second that a connection must bring on average, or be given up; 0: any.
+        min_rate_seconds: Over how long that is measured.
         connect_timeout: Seconds for a connection to be made.
         backoff: Seconds before the second try, doubled for each further one.
         backoff_most: Upper bound of that.
@@ -38,10 +44,16 @@ class Limits:
     """
 
     concurrency: int = 4
+    host_concurrency: int = 0
+    large_bytes: int = 64 * MIB
+    bandwidth: int = 0
+    host_bandwidth: int = 0
     connections: int = 4
     part_bytes: int = 64 * MIB
     attempts: int = 8
     stall_timeout: float = 30.0
+    min_rate: int = 1 << 10
+    min_rate_seconds: float = 60.0
     connect_timeout: float = 10.0
     backoff: float = 0.5
     backoff_most: float = 30.0

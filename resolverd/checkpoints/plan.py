@@ -77,6 +77,17 @@ def delay(failures: int, jitter: float, retry_after: float | None, limits: Limit
     return own if retry_after is None else retry_after + own * jitter
 
 
+def drips(count: int, seconds: float, limits: Limits) -> bool:
+    """Whether an origin keeps a connection by a byte now and then, without giving the file.
+
+    Args:
+        count: Bytes that have come over the connection of late.
+        seconds: How long they were waited for.
+        limits: What is too slow, over how long.
+    """
+    return seconds >= limits.min_rate_seconds and count < limits.min_rate * seconds
+
+
 def retry_after(header: str | None, now: float) -> float | None:
     """Read ``Retry-After``: seconds, or a date (in whatever century); None for nonsense.
 

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from resolverd.checkpoints import pace
+from resolverd.checkpoints import pace, plan
 from resolverd.checkpoints.arrival import BUFFER, Arrival, new_buffer
 from resolverd.checkpoints.attempt import Attempt, back_off
 from resolverd.checkpoints.faults import Transient
@@ -145,8 +145,9 @@ class Receivers:
 
     def _pour(self, transfer: Transfer, share: Share) -> None:
         buffer, fd = new_buffer(), self._attempt.fd
-        flushed = share.at
-        while not self._arrival.over() and (room := self._shares.claim(share, BUFFER)):
+        flushed, flow = share.at, _Flow(self._attempt)
+        lane = self._attempt.lane
+        while not self._arrival.over() and (room := self._shares.claim(share, lane.most(BUFFER))):
             at, began = share.at, time.monotonic()
             if count := transfer.copy_to(fd, room):
                 waited, broken = time.monotonic() - began, None
@@ -162,12 +163,40 @@ class Receivers:
             share.at += count
             if broken is not None:
                 raise broken
+            flow.add(count, waited)
             if count == 0:
                 return
             if share.at - flushed >= _WRITE_OUT:
                 _write_out(fd, flushed, share.at - flushed)
                 flushed = share.at
             self._adapt(waited)
+            lane.passed(count)
+
+
+class _Flow:
+    """What one connection brings of late."""
+
+    def __init__(self, attempt: Attempt) -> None:
+        self._attempt = attempt
+        self._count = 0
+        self._seconds = 0.0
+
+    def add(self, count: int, waited: float) -> None:
+        """Take in that bytes came, and how long they were waited for.
+
+        Raises:
+            Transient: When that is too slow.
+        """
+        self._count += count
+        self._seconds += waited
+        limits = self._attempt.limits
+        if plan.drips(self._count, self._seconds, limits):
+            raise Transient(
+                f"{self._attempt.file.name}: {self._count} bytes came in {self._seconds:.0f} s, "
+                f"less than fetch.min_rate asks for ({limits.min_rate} bytes a second)."
+            )
+        if self._seconds >= limits.min_rate_seconds:
+            self._count, self._seconds = 0, 0.0
 
 
 def _gather(transfer: Transfer, buffer: memoryview) -> tuple[int, Transient | None]:

@@ -43,6 +43,10 @@ def _unknown(_asset: str) -> Wanted | None:
     return None
 
 
+_ASKED_MOST = 1000
+"""Downloads that the worker is asked for at a time; each is a thread there, most of them wait."""
+
+
 class Checkpoints:
     """The cache as the daemon sees it.
 
@@ -76,7 +80,7 @@ class Checkpoints:
         self.holdings = Holdings(self._layout, self._link)
         self._flights = Flights(self._fly)
         self._turns = Turns()
-        self._room = anyio.CapacityLimiter(limits.concurrency)
+        self._asked = anyio.CapacityLimiter(_ASKED_MOST)
         self._hashing = anyio.CapacityLimiter(1)  # never behind downloads
 
     def __repr__(self) -> str:
@@ -105,7 +109,6 @@ class Checkpoints:
         """Go by other bounds and rules; what is under way ends by those that it began with."""
         real = await anyio.to_thread.run_sync(_with_real_roots, rules)
         self._limits, self._policy, self._lookup.policy = limits, real, real
-        self._room.total_tokens = limits.concurrency
         await self._link.configure(messages.configuration(self._layout, limits, real))
 
     def check(self, wanted: Wanted) -> None:
@@ -236,7 +239,7 @@ class Checkpoints:
     async def _fetch(self, flight: Flight) -> Published:
         order = flight.order
         asked = messages.request(order.wanted, refresh=order.refresh, force=order.force)
-        async with self._room:
+        async with self._asked:  # the worker has slots for these
             result = await self._link.call("fetch", asked, self._counts.metered(flight.hear))
         return messages.answered(order.wanted, result)
 

@@ -85,6 +85,13 @@ class Wanted:
         return head.lower() if colon else ""
 
     @property
+    def host(self) -> str:
+        """Whose limits of bandwidth and concurrency hold: a host, or a scheme that has just one."""
+        if self.scheme in {"http", "https"}:
+            return (urlsplit(self.normal).hostname or "").rstrip(".")
+        return self.scheme
+
+    @property
     def identity(self) -> tuple[str, tuple[tuple[str, str], ...], bool, int]:
         """What makes two requests one download."""
         return self.asset, frozen(self.checksum), self.localise, self.shards

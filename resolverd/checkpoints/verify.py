@@ -61,7 +61,7 @@ def verified(
     data, journal = errand.data(file.name), errand.layout.journal(errand.asset, file.name)
     life = Life()
     life.on(Event.BEGUN)
-    task = Task(file, data, journal, tuple(sorted(algorithms)), _grow(errand, file))
+    task = Task(file, data, journal, tuple(sorted(algorithms)), _grow(errand, file), errand.lane)
     with disk.explained(errand.layout):
         size, digests = download(source, task, errand.limits, errand.job)
         if GIT_BLOB in said:

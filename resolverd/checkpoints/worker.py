@@ -28,6 +28,7 @@ from resolverd.checkpoints.in_place import examine
 from resolverd.checkpoints.job import Job
 from resolverd.checkpoints.room import Room
 from resolverd.checkpoints.scrub import Scrub
+from resolverd.checkpoints.traffic import Traffic
 from resolverd.errors import CacheError, ResolverdError
 from resolverd.journal import log_to_stderr
 
@@ -49,6 +50,7 @@ class Worker:
         self._threads: set[threading.Thread] = set()
         self._engine: Engine | None = None
         self._room: Room | None = None
+        self._traffic: Traffic | None = None
         self._opening = threading.Lock()
         self._owned: int | None = None
         self._patience = _OWNER_WAIT  # a worker before us may just be ending
@@ -100,8 +102,10 @@ class Worker:
         layout, limits, policy = messages.configured(params)
         if self._room is None:
             self._room = Room(layout, limits, self._tell_evicted)
-        self._room.limits = limits
-        self._engine = Engine(layout, limits, policy, self._room)
+        if self._traffic is None:
+            self._traffic = Traffic(limits)
+        self._room.limits = self._traffic.limits = limits
+        self._engine = Engine(layout, limits, policy, self._room, self._traffic)
         self._scrub.wake()
 
     def _tell_evicted(self, item: Item) -> None:

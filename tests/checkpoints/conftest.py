@@ -23,6 +23,7 @@ from resolverd.checkpoints.policy import Policy
 from resolverd.checkpoints.room import Room
 from resolverd.checkpoints.service import Checkpoints
 from resolverd.checkpoints.target import Kind, Wanted
+from resolverd.checkpoints.traffic import Traffic
 from tests.checkpoints.bucket import Bucket, S3Server, s3_running
 from tests.checkpoints.origin import Origin
 
@@ -80,7 +81,8 @@ class Bench:
     @property
     def engine(self) -> Engine:
         disk.prepare(self.layout)
-        return Engine(self.layout, self.limits, self.policy, Room(self.layout, self.limits))
+        room = Room(self.layout, self.limits)
+        return Engine(self.layout, self.limits, self.policy, room, Traffic(self.limits))
 
     def job(self) -> Job:
         return Job(lambda step, *_: self.steps.append(step))
