@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import os
 import time
+from functools import partial
 
 from resolverd.checkpoints import digest, disk
+from resolverd.checkpoints.aside import Aside
 from resolverd.checkpoints.assemble import assemble
 from resolverd.checkpoints.attempt import back_off
 from resolverd.checkpoints.digest import Digest
@@ -60,8 +62,10 @@ def _resolved(errand: Errand, source: Source, known: str | None) -> Listing | No
     while True:
         errand.job.enter("connecting")
         errand.job.check()
+        gap = disk.first_gap(errand.layout, errand.asset)
+        asked = Aside(partial(source.resolve, known, gap), lambda _: source.close())
         try:
-            return source.resolve(known, disk.first_gap(errand.layout, errand.asset))
+            return asked.result(errand.job.stopping, lambda: errand.job.stopped)
         except Transient as error:
             failures += 1
             back_off(error, failures, errand.limits, errand.job)

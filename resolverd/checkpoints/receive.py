@@ -7,9 +7,11 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 
 from resolverd.checkpoints import pace, plan
 from resolverd.checkpoints.arrival import BUFFER, Arrival, new_buffer
+from resolverd.checkpoints.aside import Aside
 from resolverd.checkpoints.attempt import Attempt, back_off
 from resolverd.checkpoints.faults import Transient
 from resolverd.checkpoints.limits import MIB
@@ -135,12 +137,13 @@ class Receivers:
 
     def _drain(self, share: Share) -> None:
         """Read to the end of a share, or of the file."""
-        file, asked = self._attempt.file, time.monotonic()
+        file, source, began = self._attempt.file, self._attempt.source, time.monotonic()
+        asked = Aside(partial(source.open, file, share.at, share.end), _close)
         with (
-            self._attempt.source.open(file, share.at, share.end) as transfer,
+            asked.result(self._arrival.aborting, self._arrival.over) as transfer,
             self._arrival.aborting(transfer.abort),
         ):
-            self._adapt(time.monotonic() - asked)
+            self._adapt(time.monotonic() - began)
             self._pour(transfer, share)
 
     def _pour(self, transfer: Transfer, share: Share) -> None:
@@ -171,6 +174,11 @@ class Receivers:
                 flushed = share.at
             self._adapt(waited)
             lane.passed(count)
+
+
+def _close(transfer: Transfer) -> None:
+    with transfer:
+        pass
 
 
 class _Flow:

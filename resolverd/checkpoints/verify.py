@@ -7,8 +7,10 @@ hold puts it into quarantine before anyone else hears of it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from resolverd.checkpoints import disk, plan, structure
+from resolverd.checkpoints.aside import Aside
 from resolverd.checkpoints.attempt import Task
 from resolverd.checkpoints.digest import GIT_BLOB
 from resolverd.checkpoints.download import download
@@ -84,8 +86,10 @@ def _grow(errand: Errand, file: RemoteFile) -> Callable[[int], None]:
 def _expected(errand: Errand, source: Source, file: RemoteFile, record: Record) -> Expected:
     bound = record.of(file.name, file.stamp)
     expected = plan.expected(errand.card, file.name, file.digests, bound)
-    if expected.trust == "first-use" and (beside := source.sidecar(file)):
-        return plan.expected(errand.card, file.name, (beside,), None)
+    if expected.trust == "first-use":
+        asked = Aside(partial(source.sidecar, file), lambda _: source.close())
+        if beside := asked.result(errand.job.stopping, lambda: errand.job.stopped):
+            return plan.expected(errand.card, file.name, (beside,), None)
     if expected.digest is None and file.size is None and not file.framed:
         raise SourceError(
             f"{errand.wanted.shown}: the server tells neither length nor digest, so that a "

@@ -6,15 +6,18 @@ refused: offsets and digests speak of the file, not of some packing of it.
 
 from __future__ import annotations
 
+import contextlib
+import socket
+import threading
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from urllib.parse import unquote, urljoin, urlsplit
 
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError
-from urllib3.response import BaseHTTPResponse
+from urllib3.response import BaseHTTPResponse, HTTPResponse
 
 from resolverd.checkpoints import policy, private
 from resolverd.checkpoints.faults import Denied
@@ -25,6 +28,9 @@ from resolverd.checkpoints.sources.http.errors import explained, printable
 from resolverd.checkpoints.sources.http.head import Response
 from resolverd.checkpoints.target import shown
 from resolverd.errors import SourceError
+
+_HEAD_TIMEOUTS = 4
+"""An answer's head must be there within so many times the longest silence."""
 
 _REDIRECTS = {301, 302, 303, 307, 308}
 # Hosts exist that refuse agents they do not know; the first word is what they look for.
@@ -44,6 +50,10 @@ class _Http(HTTPConnection):
         super().connect()
         _guard(self)
 
+    def getresponse(self) -> HTTPResponse:  # type: ignore[override]  # as in urllib3
+        with _timely(self):
+            return super().getresponse()
+
 
 class _Https(HTTPSConnection):
     response_class = Response
@@ -51,6 +61,30 @@ class _Https(HTTPSConnection):
     def connect(self) -> None:
         super().connect()
         _guard(self)
+
+    def getresponse(self) -> HTTPResponse:  # type: ignore[override]  # as in urllib3
+        with _timely(self):
+            return super().getresponse()
+
+
+@contextlib.contextmanager
+def _timely(connection: HTTPConnection) -> Iterator[None]:
+    """Break a connection off whose server drips the head of its answer, for ever as it may seem."""
+    if connection.sock is None or not isinstance(connection.timeout, int | float):
+        yield
+        return
+    late = threading.Timer(connection.timeout * _HEAD_TIMEOUTS, _shut, args=(connection.sock,))
+    late.daemon = True
+    late.start()
+    try:
+        yield
+    finally:
+        late.cancel()
+
+
+def _shut(sock: socket.socket) -> None:
+    with contextlib.suppress(OSError):  # it has ended by itself
+        sock.shutdown(socket.SHUT_RDWR)
 
 
 class _HttpPool(HTTPConnectionPool):
