@@ -50,7 +50,7 @@ def _unpacked(errand: Errand, name: str, tree: str) -> tuple[Entry, ...]:
     """Unpack the archive ``name``, and hold its members against the card."""
     data = errand.data(name)
     errand.job.enter("unpacking")
-    errand.claim.hold({_TREE: archive.unpacked_size(data, name, errand.limits)})
+    errand.claim.hold({_TREE: archive.unpacked_size(data, name, errand.limits, errand.job)})
     files = archive.unpack(data, name, tree, errand.limits, errand.job)
     inside = {member: said for member, said in errand.card.items() if member}
     digest.check_names(inside, [name, *(entry.path for entry in files)], errand.wanted.shown)

@@ -35,7 +35,8 @@ class Limits:
             files; None: as much as there is.
         min_free_bytes: Room that a download must leave on the file system.
         archive_ratio: An archive may unpack to this many times its size (and 64 MiB more).
-        archive_files: Files an archive may hold.
+        archive_bytes: Bytes an archive may unpack to, whatever its size.
+        archive_files: Files and folders an archive may hold.
         partial_days: Partial downloads that nobody resumed for so long are removed.
         quarantine_most: Quarantined files kept.
         quarantine_bytes: Bytes of quarantined files kept.
@@ -64,6 +65,7 @@ class Limits:
     max_bytes: int | None = None
     min_free_bytes: int = 1 << 30
     archive_ratio: int = 200
+    archive_bytes: int = 1 << 40
     archive_files: int = 1_000_000
     partial_days: float = 7.0
     quarantine_most: int = 3
