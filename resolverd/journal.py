@@ -48,7 +48,8 @@ def log_to_stderr(level: str, environ: Mapping[str, str], identifier: str = "res
     except OSError:
         handler = _plain()
     logging.basicConfig(level=level.upper(), handlers=[handler])
-    logging.getLogger("watchfiles").setLevel(logging.WARNING)
+    for chatty in ("watchfiles", "urllib3"):  # the latter would tell URLs with their secrets
+        logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
 class JournalHandler(logging.Handler):
@@ -67,9 +68,10 @@ class JournalHandler(logging.Handler):
         self.setFormatter(logging.Formatter("%(message)s"))
         self._identifier = identifier
         self._dropped = 0
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._path = path
-        self._socket.connect(path)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as probe:
+            probe.connect(path)
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.setblocking(False)
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -84,6 +86,11 @@ class JournalHandler(logging.Handler):
             self._dropped += 1
         except Exception:  # noqa: BLE001 -- as every handler of the standard library does
             self.handleError(record)
+
+    def close(self) -> None:
+        """Close the socket too."""
+        self._socket.close()
+        super().close()
 
     def _fields(self, record: logging.LogRecord) -> dict[str, object]:
         return {
@@ -100,10 +107,7 @@ class JournalHandler(logging.Handler):
     def _send(self, fields: Mapping[str, object]) -> None:
         data = packed(fields)
         try:
-            self._socket.send(data)
-        except ConnectionError:  # journald was restarted
-            self._socket.connect(self._path)
-            self._socket.send(data)
+            self._socket.sendto(data, self._path)
         except OSError as error:
             if error.errno != errno.EMSGSIZE:
                 raise
@@ -115,7 +119,8 @@ class JournalHandler(logging.Handler):
         try:
             os.write(fd, data)
             fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _SEALS)
-            socket.send_fds(self._socket, [b""], [fd])
+            passed = (socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack("i", fd))
+            self._socket.sendmsg([b""], [passed], 0, self._path)
         finally:
             os.close(fd)
 

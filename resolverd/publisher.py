@@ -7,7 +7,8 @@ one reference is swapped on the event loop.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 
 import anyio
@@ -15,10 +16,11 @@ import anyio.to_thread
 
 from resolverd.cards.card import Codec
 from resolverd.cards.file import StoreChange
-from resolverd.cards.problems import Problem
+from resolverd.cards.problems import Problem, appeared
 from resolverd.cards.published import Published, absorb, rearranged
 from resolverd.cards.snapshot import Diff, Snapshot, diff
 from resolverd.cards.store import Store
+from resolverd.journal import event
 
 log = logging.getLogger(__name__)
 
@@ -75,19 +77,24 @@ class Publisher:
             old = self.state
             new = partial(rearranged, old, stores, renew=renew)
             self.state = await anyio.to_thread.run_sync(new, limiter=self._thread)
+        _tell_problems(old.index.problems, self.state.index.problems)
         if self.state.snapshot is not old.snapshot:
             self._announce(old.snapshot, self.state.snapshot)
 
     def _announce(self, old: Snapshot, new: Snapshot) -> None:
         what = diff(old, new)
+        counts = {
+            "added": len(what.added),
+            "changed": len(what.changed),
+            "removed": len(what.removed),
+            "stale": len(what.stale),
+        }
         log.info(
-            "generation %d: %d added, %d changed, %d removed, %d stale, %d cards in all",
+            "generation %d: %s, %d cards in all",
             new.generation,
-            len(what.added),
-            len(what.changed),
-            len(what.removed),
-            len(what.stale),
+            ", ".join(f"{count} {kind}" for kind, count in counts.items()),
             len(new.index.cards),
+            extra=event("generation", number=new.generation, cards=len(new.index.cards), **counts),
         )
         for subscriber in tuple(self._subscribers):
             try:
@@ -96,21 +103,21 @@ class Publisher:
                 log.exception("a subscriber of changes failed")
 
 
-def _tell_problems(old: Iterable[Problem], new: Iterable[Problem]) -> None:
+def _tell_problems(old: Sequence[Problem], new: Sequence[Problem]) -> None:
     """Log each problem once when it appears and once when it is gone."""
-    before, now = dict.fromkeys(old), dict.fromkeys(new)
-    if before == now:
+    if old == new:
         return
-    _tell(logging.WARNING, "%s", [str(problem) for problem in now if problem not in before])
-    _tell(
-        logging.INFO,
-        "mended: %s",
-        [f"{problem.path}: {problem.reason}" for problem in before if problem not in now],
-    )
+    _tell(logging.WARNING, "problem", [(str(each), each) for each in appeared(old, new)])
+    gone = [
+        (f"mended: {replace(each, remedy='', line=None, document=None)}", each)
+        for each in appeared(new, old)
+    ]
+    _tell(logging.INFO, "mended", gone)
 
 
-def _tell(level: int, form: str, lines: list[str]) -> None:
-    for line in lines[:MOST_LINES]:
-        log.log(level, form, line)
+def _tell(level: int, name: str, lines: Sequence[tuple[str, Problem]]) -> None:
+    for text, each in lines[:MOST_LINES]:
+        found = {"code": each.code, "store": each.store, "path": each.path, "card": each.name}
+        log.log(level, "%s", text, extra=event(name, line=each.line, **found))
     if len(lines) > MOST_LINES:
         log.log(level, "and %d more; see 'resolverctl status'", len(lines) - MOST_LINES)

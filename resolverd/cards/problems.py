@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -49,3 +51,28 @@ class Problem:
             parts.append(f"field {self.field!r}")
         where = f" {', '.join(parts)}:" if parts else ""
         return f"{place}:{where} {self.reason} {self.remedy}".rstrip()
+
+
+def appeared(old: Iterable[Problem], new: Iterable[Problem]) -> list[Problem]:
+    """Give what is in ``new`` and not in ``old``; one that only moved in its file is not new.
+
+    Args:
+        old: What there was.
+        new: What there is.
+
+    Returns:
+        In the order of ``new``; of several that are alike but for their place, the last.
+    """
+    left = Counter(map(_identity, old))
+    found = []
+    for problem in new:
+        identity = _identity(problem)
+        if left[identity]:
+            left[identity] -= 1
+        else:
+            found.append(problem)
+    return found
+
+
+def _identity(problem: Problem) -> tuple[object, ...]:
+    return problem.code, problem.store, problem.path, problem.name, problem.field, problem.reason

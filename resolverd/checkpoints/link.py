@@ -21,6 +21,7 @@ from typing import Any
 import anyio
 import anyio.abc
 
+from resolverd import journal
 from resolverd.checkpoints import faults, messages, wire
 from resolverd.errors import CacheError
 
@@ -71,6 +72,7 @@ class Link:
         self._closed = False
         self._hopeless = False
         self._reason = ""
+        self._told = ""
         self.pid: int | None = None
         self.restarts = -1
 
@@ -98,20 +100,34 @@ class Link:
                 if self._hopeless:
                     self._up.set()  # who waits is told
                 pause = min(0.05 * 2.0 ** min(short_lives, 10), _PAUSE_MOST)
-                reason = self._reason or "it died"
-                logger.warning(
-                    "the fetching process: %s; a new one starts in %.2f s", reason, pause
-                )
+                self._tell(short_lives, pause)
                 await anyio.sleep(pause)
         finally:
             self._closed = True
             self._up.set()
 
+    def _tell(self, short_lives: int, pause: float) -> None:
+        """Log a death; one that is as the one just before, and as soon, is no news."""
+        reason = self._reason or "it died"
+        news = short_lives <= 1 or reason != self._told
+        self._told = reason
+        logger.log(
+            logging.WARNING if news or not self._hopeless else logging.DEBUG,
+            "the fetching process: %s; a new one starts in %.2f s",
+            reason,
+            pause,
+            extra=journal.event("worker-restart", restarts=self.restarts + 1),
+        )
+
     async def configure(self, configuration: dict[str, Any]) -> None:
         """Have this worker, and those after it, go by another configuration."""
         self._configuration = configuration
         with contextlib.suppress(OSError):  # there is none now: the next one is told at its start
-            await self._send(0, "configure", configuration)
+            await self._configure()
+
+    async def _configure(self) -> None:
+        level = logging.getLogger().getEffectiveLevel()  # it logs what the daemon logs
+        await self._send(0, "configure", {**self._configuration, "log_level": level})
 
     async def call(
         self, verb: str, params: dict[str, Any], progress: Callable[[dict[str, Any]], None]
@@ -165,7 +181,7 @@ class Link:
                 process = await _begun(theirs)
             try:
                 self.pid, self._sock = process.pid, ours
-                await self._send(0, "configure", self._configuration)
+                await self._configure()
                 await self._receive(ours)
             except OSError as error:
                 logger.debug("the worker's socket broke: %s", error)
@@ -192,6 +208,8 @@ class Link:
 
     def _take(self, number: int, event: str, params: dict[str, Any]) -> None:
         if event == "ready":
+            if self._hopeless:
+                logger.info("the fetching process runs again", extra=journal.event("worker-back"))
             self._hopeless = False
             self.problem = params.get("problem")
             self._up.set()

@@ -30,6 +30,7 @@ from resolverd.checkpoints.rules import Readers, first
 from resolverd.checkpoints.single_flight import Flight, Flights, Order, Turns
 from resolverd.checkpoints.sources.file import located
 from resolverd.checkpoints.target import Wanted
+from resolverd.checkpoints.telling import Telling
 from resolverd.errors import CacheError, ResolverdError
 
 __all__ = ["Checkpoints", "Progress", "Published", "Verdict"]
@@ -81,6 +82,7 @@ class Checkpoints:
         self._flights = Flights(self._fly)
         self._turns = Turns()
         self._asked = anyio.CapacityLimiter(_ASKED_MOST)
+        self._telling = Telling()
         self._hashing = anyio.CapacityLimiter(1)  # never behind downloads
 
     def __repr__(self) -> str:
@@ -239,9 +241,13 @@ class Checkpoints:
     async def _fetch(self, flight: Flight) -> Published:
         order = flight.order
         asked = messages.request(order.wanted, refresh=order.refresh, force=order.force)
+
+        async def download() -> Published:
+            hear = self._counts.metered(flight.hear)
+            return messages.answered(order.wanted, await self._link.call("fetch", asked, hear))
+
         async with self._asked:  # the worker has slots for these
-            result = await self._link.call("fetch", asked, self._counts.metered(flight.hear))
-        return messages.answered(order.wanted, result)
+            return await self._telling.of(order.wanted, download())
 
     async def _examine(self, flight: Flight) -> Published:
         wanted = flight.order.wanted

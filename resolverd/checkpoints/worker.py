@@ -83,6 +83,7 @@ class Worker:
 
     def _take(self, number: int, verb: str, params: dict[str, Any]) -> None:
         if verb == "configure":
+            logging.getLogger().setLevel(params.get("log_level", logging.WARNING))
             self._configure(params)
             threading.Thread(target=self._prepare, daemon=True).start()
         elif verb == "cancel":

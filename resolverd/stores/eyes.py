@@ -6,6 +6,7 @@ tried again now and then.
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from dataclasses import dataclass, field
@@ -13,6 +14,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 import anyio
 import anyio.to_thread
+
+from resolverd.journal import event
 
 from .events import MODIFIED, EventsLostError, Watches, build
 
@@ -24,7 +27,9 @@ if TYPE_CHECKING:
     from .follow import Follower, Places
     from .scan import Identity
     from .settings import WatchSettings
-    from .status import WatchStatus
+    from .status import WatchProblem, WatchStatus
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -118,6 +123,7 @@ class Eyes:
 
     def _show(self, watches: Watches, count: int) -> None:
         self._status.rebuilds += 1
+        _tell(self._status.problem, watches.problem)
         self._status.problem = watches.problem
         self._status.watched_directories = count if watches.complete else 0
         for follower in self._followers:
@@ -193,3 +199,13 @@ async def _in_thread(work: Callable[[], T]) -> T:
     return await anyio.to_thread.run_sync(
         work, abandon_on_cancel=True, limiter=anyio.CapacityLimiter(1)
     )
+
+
+def _tell(old: WatchProblem | None, new: WatchProblem | None) -> None:
+    """Log what keeps events away once when it appears and once when it is gone."""
+    if new == old:
+        return
+    if new is not None:
+        log.warning("%s %s", new.reason, new.remedy, extra=event("problem", code="watching"))
+    elif old is not None:
+        log.info("mended: %s", old.reason, extra=event("mended", code="watching"))
