@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 from collections.abc import Iterator
@@ -87,8 +88,8 @@ def damaged(name: str, member: str | None = None) -> Iterator[None]:
     except (ResolverdError, Cancelled):
         raise
     except Exception as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise  # the disk's fault, not the archive's
+        if isinstance(error, OSError) and error.errno not in {None, errno.EINVAL}:
+            raise  # the disk's fault, not the archive's, which asks to seek before the start
         what = f"{name}: " if member is None else f"{name}: member {member!r}: "
         said = str(error) or type(error).__name__
         raise SourceError(f"{what}can't be unpacked: {said}.") from error
