@@ -86,13 +86,28 @@ def test_the_readmes_configuration_is_good(environ: dict[str, str], tmp_path: Pa
     assert done.returncode == 0, done
 
 
+INSTALLED = r"""
+cd "$ELSEWHERE"
+resolverd --version
+resolverctl --version
+resolverd example config.toml > config.toml
+resolverd check-config config.toml
+resolverd install-units --prefix image
+find image -name resolverd.socket | grep -q .
+resolverctl completion bash | grep -q complete
+resolverctl schema status | grep -q urn:resolverd:resolverctl
+python -c 'from importlib.metadata import entry_points as e; assert e(group="fairseq2.extension")'
+"""
+
+
 def test_plain_pip_installs_both_distributions(tmp_path: Path) -> None:
     (install,) = (block for block in blocks(README, "bash") if "./client ." in block)
     venv.create(tmp_path / "venv", with_pip=True)
     programs = tmp_path / "venv" / "bin"
     environ = {**os.environ, "PATH": f"{programs}:{os.environ['PATH']}"}
+    environ |= {"ELSEWHERE": str(tmp_path)}
     environ.pop("VIRTUAL_ENV", None)
-    command = f"{install}\nresolverd --version\nresolverctl --version\n"
+    command = install + INSTALLED
     done = subprocess.run(
         ["bash", "-e", "-c", command],
         cwd=ROOT,

@@ -16,7 +16,12 @@ from time import monotonic
 import msgpack
 
 from resolverd_client import page, protocol
-from resolverd_client.errors import DaemonUnavailableError, ProtocolError, from_wire
+from resolverd_client.errors import (
+    DaemonUnavailableError,
+    ProtocolError,
+    ResolverdError,
+    from_wire,
+)
 from resolverd_client.protocol import unpackb
 
 TYPE_CHECKING = False
@@ -27,6 +32,10 @@ if TYPE_CHECKING:
 SOCKET_PATH_LIMIT = 107
 """Bytes that the path of a Unix socket may have; the kernel's field of 108 ends with a zero."""
 SYSTEM_SOCKET = "/run/resolverd/resolverd.sock"
+_UPGRADE_CLIENT = (
+    f"this client speaks version {protocol.VERSION} of the protocol and older: where the daemon is "
+    f"newer, upgrade resolverd-client"
+)
 _CHUNK = 65536
 # Most replies come at once: one system call then does without a poll before it. It must be short,
 # because a signal starts it anew, and only the poll that follows it knows the deadline.
@@ -148,10 +157,17 @@ class Connection:
 
     def _hello(self, deadline: float) -> None:
         me = {"client": "resolverd-client", "pid": os.getpid()}
-        reply, fds = self.call("hello", [protocol.VERSION, me], deadline)
+        try:
+            reply, fds = self.call("hello", [protocol.VERSION, me], deadline)
+        except ProtocolError as error:
+            raise ProtocolError(f"{self.path}: {error}; {_UPGRADE_CLIENT}") from None
         if not isinstance(reply, dict) or not isinstance(reply.get("instance"), bytes):
             close_all(fds)
             raise ProtocolError(f"{self.path} is not a resolverd socket: hello got {reply!r:.200}")
+        if reply.get("version") not in range(1, protocol.VERSION + 1):
+            close_all(fds)
+            spoken = f"{self.path} speaks version {reply.get('version')!r:.40}"
+            raise ProtocolError(f"{spoken}; {_UPGRADE_CLIENT}")
         self.server: dict[str, Any] = reply
         self.instance: bytes = reply["instance"]
         self.words = page.open_page(fds.pop(), self.instance) if fds else None
@@ -237,7 +253,7 @@ class Connection:
             message = following()
             if message[:2] == [protocol.RESPONSE, ident] and len(message) == 4:
                 if message[2] is not None:
-                    raise from_wire(message[2])
+                    raise self._failed(message[2])
                 return message[3]
             if message[0] != protocol.NOTIFICATION or len(message) != 3:
                 raise self._unexpected(message)
@@ -269,6 +285,13 @@ class Connection:
         if message[:2] == [protocol.NOTIFICATION, "error"]:
             raise self._unexpected(message)
         return message
+
+    def _failed(self, said: object) -> ResolverdError:
+        error = from_wire(said)
+        if error.code == "unknown-method":
+            daemon = f"it is {self.server.get('server', '?')!s:.80}, older than this client"
+            error.args = (f"{error}; {daemon}: upgrade the daemon, then restart it",)
+        return error
 
     def _unexpected(self, message: object) -> Exception:
         if isinstance(message, list) and message[:2] == [protocol.NOTIFICATION, "error"]:

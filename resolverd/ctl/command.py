@@ -9,6 +9,7 @@ from typing import TypeVar
 import click
 from resolverd_client import AssetNotFoundError, Client, DaemonUnavailableError, ResolverdError
 
+from resolverd import __version__
 from resolverd.ctl.output import complain
 
 FAILED, USAGE, UNREACHABLE, NO_SUCH_ASSET = 1, 2, 3, 4
@@ -44,6 +45,20 @@ def _suggestion(context: click.Context, given: dict[str, object]) -> str:
     ]
     close = [] if wanted in names else difflib.get_close_matches(wanted, names)
     return f" Did you mean {' or '.join(close)}?" if close else ""
+
+
+def _other_version(context: click.Context) -> str:
+    """Say that the daemon is of another version; empty when it is not, or is gone."""
+    try:
+        daemon = context.ensure_object(Settings).client().status().get("version")
+    except ResolverdError:
+        return ""
+    if daemon == __version__:
+        return ""
+    return (
+        f"the daemon is version {daemon}, resolverctl {__version__}, and they do not understand "
+        "each other here: upgrade the older one, and restart the daemon if it is that"
+    )
 
 
 def shared_options(function: F) -> F:
@@ -82,6 +97,12 @@ def command(function: F) -> F:
             code = UNREACHABLE
         except ResolverdError as error:
             complain(str(error))
+            code = FAILED
+        except (KeyError, TypeError):
+            # What an answer lacks, another version of the daemon may not know yet, or no more
+            if not (versions := _other_version(context)):
+                raise
+            complain(versions)
             code = FAILED
         if code:
             context.exit(int(str(code)))
