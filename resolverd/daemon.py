@@ -153,6 +153,7 @@ class Daemon:
         self._read = read
         self._environ = environ
         self._listener = around.listener
+        self._group = os.stat(around.listener.path).st_gid
         self._notifier = around.notifier
         self._system = system
         self._reloading = anyio.Lock()
@@ -283,7 +284,7 @@ class Daemon:
 
     def _readers(self) -> tuple[int, ...]:
         """Who may read what only a secret gave: the socket's group, or its user alone."""
-        return (os.stat(self._listener.path).st_gid,) if self._system else ()
+        return (self._group,) if self._system else ()
 
     def _engine(self) -> Checkpoints:
         from resolverd.checkpoints.service import Checkpoints  # noqa: PLC0415 -- later

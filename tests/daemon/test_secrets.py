@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -117,6 +118,25 @@ def test_a_member_of_the_group_has_it(node: Daemon, origin: Origin) -> None:
     member = grp.getgrnam("daemon").gr_gid
     call = "len(client.path('m').read_bytes())"
     assert asked_by(node, call, member).strip() == str(len(DATA))
+
+
+@needs_root
+def test_another_rule_holds_from_the_reload_on(
+    node: Daemon, origin: Origin, tmp_path: Path
+) -> None:
+    origin.put("/gated/m.bin", DATA)
+    put(node, "m", origin.url("/gated/m.bin"))
+    path = node.client().path("m")
+    config = tmp_path / "config.toml"
+    config.write_text(config.read_text().replace('["daemon"]', '["*"]'))
+    node.signal(signal.SIGHUP)
+    eventually(lambda: "objects" in asked_by(node, "client.path('m')"))
+    assert path.stat().st_mode & 0o777 == 0o444
+    config.write_text(config.read_text().replace('["*"]', "[]"))
+    node.signal(signal.SIGHUP)
+    eventually(lambda: "only the daemon's own user" in asked_by(node, "client.path('m')"))
+    assert node.client().path("m") == path
+    assert path.stat().st_mode & 0o777 == 0o400
 
 
 def test_the_secret_is_nowhere_that_anyone_looks(node: Daemon, origin: Origin) -> None:
