@@ -78,8 +78,10 @@ def test_the_readmes_programs_work(environ: dict[str, str], file: Path, tmp_path
     assert done.returncode == 0, done
 
 
-def test_the_readmes_configuration_is_good(environ: dict[str, str], tmp_path: Path) -> None:
-    (block,) = blocks(README, "toml")
+@pytest.mark.parametrize("block", blocks(README, "toml"), ids=lambda block: block.split("\n")[0])
+def test_the_readmes_configuration_is_good(
+    environ: dict[str, str], tmp_path: Path, block: str
+) -> None:
     (tmp_path / "config.toml").write_text(block)
     command = [sys.executable, "-m", "resolverd", "check-config", str(tmp_path / "config.toml")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -62,8 +62,10 @@ def readers_of(policy: Policy, uri: str, *, private: bool) -> Readers:
     Args:
         policy: The rules of access.
         uri: As the card or the client words it, not a mirror's.
-        private: Whether only those who hold a secret may read it at its origin.
+        private: Whether only those who hold a secret may read it where it was fetched. What has a
+            token is private wherever a mirror got it from.
     """
+    private = private or first(policy.rules, uri, lambda rule: rule.token) is not None
     named = first(policy.rules, uri, lambda rule: rule.readers)
     found = named if named is not None else (policy.readers if private else None)
     return None if found is None or EVERYONE in found else tuple(sorted(found))

@@ -26,7 +26,7 @@ from resolverd.checkpoints.lookup import Lookup
 from resolverd.checkpoints.policy import Policy
 from resolverd.checkpoints.restoring import Recall, Restoring
 from resolverd.checkpoints.results import Lease, Listener, Progress, Published, Verdict
-from resolverd.checkpoints.rules import Readers, first
+from resolverd.checkpoints.rules import Readers
 from resolverd.checkpoints.single_flight import Flight, Flights, Order, Turns
 from resolverd.checkpoints.sources.file import located
 from resolverd.checkpoints.target import Wanted
@@ -125,9 +125,7 @@ class Checkpoints:
 
     def readers(self, wanted: Wanted) -> Readers:
         """Who may read this, as far as rules tell before it was fetched; None: everyone."""
-        uri = wanted.normal
-        private = first(self._policy.rules, uri, lambda rule: rule.token) is not None
-        return policy.readers_of(self._policy, uri, private=private)
+        return policy.readers_of(self._policy, wanted.normal, private=False)
 
     async def ensure(
         self,

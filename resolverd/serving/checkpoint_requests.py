@@ -234,12 +234,12 @@ class CheckpointRequests:
         into.append(await self._prefetch_one(call, asset, options))
 
     async def _prefetch_one(self, call: Call, asset: Asset, options: Options) -> dict[str, object]:
-        if asset.name is not None:
-            self._follow(asset.name)
         try:
+            await self._admit(call, asset, None)
+            if asset.name is not None:
+                self._follow(asset.name)
             if options.wait:
                 return self._shown(asset, await self._ensure(call, asset, options))
-            await self._admit(call, asset, None)
             ready = None if options.refresh else await self._fetcher.find(asset)
             if ready is not None:
                 await self._admit(call, asset, ready)

@@ -114,6 +114,15 @@ def test_a_rule_names_the_readers_else_what_is_private_is_the_sockets_groups(
 
 
 @needs_root
+def test_what_has_a_token_is_closed_though_a_mirror_needs_none(
+    bench: Bench, origin: Origin
+) -> None:
+    origin.put("/mirror/a", DATA)
+    bench.policy = policy(origin, to=(origin.url("/mirror/"),))
+    assert bench.fetch(origin.url("/gated/a")).readers == (60001,)
+
+
+@needs_root
 def test_what_a_token_gave_is_closed_and_all_else_open(bench: Bench, origin: Origin) -> None:
     bench.policy = policy(origin)
     for path, readers, mode in (("/gated/a", (60001,), 0o440), ("/open/a", None, 0o444)):
