@@ -13,6 +13,7 @@ from resolverd.checkpoints.digest import Digest
 from resolverd.checkpoints.disk import Layout
 from resolverd.checkpoints.errand import Errand
 from resolverd.checkpoints.hashing import faults, hash_file
+from resolverd.checkpoints.hub_view import commit_of
 from resolverd.checkpoints.ingest import ingest
 from resolverd.checkpoints.job import Job
 from resolverd.checkpoints.limits import Limits
@@ -20,7 +21,7 @@ from resolverd.checkpoints.manifest import Manifest
 from resolverd.checkpoints.policy import Policy, readers_of
 from resolverd.checkpoints.room import Room
 from resolverd.checkpoints.sources.choose import source_of
-from resolverd.checkpoints.target import Wanted
+from resolverd.checkpoints.target import Kind, Wanted
 from resolverd.checkpoints.traffic import Traffic
 
 
@@ -62,7 +63,9 @@ class Engine:
         have = have and self._fitting(have, card, job)
         if have and not (refresh or force):
             return have
-        source = source_of(wanted, self.limits, self.policy)
+        free = refresh or force or card  # what the card says may be of a newer commit
+        preferred = "" if free else self._commit_of_another_kind(wanted)
+        source = source_of(replace(wanted, commit=preferred), self.limits, self.policy)
         try:
             with self.traffic.lane(wanted.host, job) as lane:
                 claim = Claim(self.room, wanted.asset, job)
@@ -103,6 +106,14 @@ class Engine:
             with disk.explained(self.layout):
                 disk.admit(self.layout, have)
         return have
+
+    def _commit_of_another_kind(self, wanted: Wanted) -> str:
+        """The commit that a repository's model is of, for its tokenizer, or the other way round."""
+        if not wanted.is_repository or wanted.kind == "dataset":
+            return ""
+        other: Kind = "tokenizer" if wanted.kind == "model" else "model"
+        there = disk.current(self.layout, replace(wanted, kind=other).asset)
+        return (commit_of(there) if there else None) or ""
 
     def _fitting(self, have: Manifest, card: Mapping[str, Digest], job: Job) -> Manifest | None:
         """The object when it is what the card says now; hashed when the manifest can't tell."""

@@ -37,6 +37,7 @@ class Wanted:
         checksum: What the card says: one digest, or a digest for each file name.
         localise: Copy a local file into the cache, instead of using it in place.
         shards: When not 0, the URI's ``{shard_idx}`` stands for each number below this.
+        commit: Of a repository: the commit to take while it is there, whatever the revision is at.
     """
 
     kind: Kind
@@ -44,6 +45,7 @@ class Wanted:
     checksum: Checksum = None
     localise: bool = False
     shards: int = 0
+    commit: str = ""
 
     @property
     def asset(self) -> str:

@@ -98,6 +98,8 @@ class Hub:
         self.before: Callable[[Request], None] | None = None  # called at each request
         self.outside: Callable[[Request], None] | None = None  # the same, and may wait
         self.lie: Callable[[dict[str, object]], None] | None = None  # changes each tree entry
+        self.lie_of_file: Callable[[dict[str, str]], object] = bool  # changes a file's headers
+        self.next_page: str | None = None  # instead of the true one
         hub = self
 
         class Handler(_Handler):
@@ -185,7 +187,14 @@ class _Handler(BaseHTTPRequestHandler):
     def _route(self, path: str) -> None:
         api = re.fullmatch(r"/api/(models|datasets)/(.+?)(?:/(revision|tree)/([^/]+)(/.*)?)?", path)
         file = re.fullmatch(r"/(datasets/)?(.+?)/resolve/([^/]+)/(.+)", path)
-        if api:
+        kept = re.fullmatch(r"/api/resolve-cache/(models|datasets)/(.+?)/([0-9a-f]{40})/(.+)", path)
+        if kept:
+            kind, name, commit, place = kept.groups()
+            repo, commit = self._found(kind, name, commit, bytes_too=True)
+            data = repo.commits[commit][unquote(place)]
+            headers = {"X-Repo-Commit": commit, "Accept-Ranges": "bytes"}
+            self._ranged(headers | {"ETag": f'"{git_blob(data)}"'}, data)
+        elif api:
             kind, name, what, revision, _ = api.groups()
             if moved := self.world.renamed.get(name):
                 self._send(307, {"Location": self.path.replace(name, moved)}, b"")
@@ -203,7 +212,7 @@ class _Handler(BaseHTTPRequestHandler):
             repo, commit = self._found(
                 "datasets" if kind else "models", name, unquote(revision), bytes_too=True
             )
-            self._file(repo.commits[commit], commit, unquote(place))
+            self._file(repo.commits[commit], f"{kind or 'models/'}{name}", commit, unquote(place))
         else:
             raise _Refusal(404, "", "Not Found")
 
@@ -245,7 +254,7 @@ class _Handler(BaseHTTPRequestHandler):
         if start + PAGE < len(entries):
             place = urlsplit(self.path).path
             url = f"{self.world.endpoint}{place}?recursive=true&cursor={start + PAGE}"
-            headers["Link"] = f'<{url}>; rel="next"'
+            headers["Link"] = f'<{self.world.next_page or url}>; rel="next"'
         self._send(200, headers, json.dumps(entries[start : start + PAGE]).encode())
 
     def _entry(self, path: str, data: bytes) -> dict[str, object]:
@@ -263,21 +272,20 @@ class _Handler(BaseHTTPRequestHandler):
             self.world.lie(entry)
         return entry
 
-    def _file(self, files: Files, commit: str, path: str) -> None:
+    def _file(self, files: Files, name: str, commit: str, path: str) -> None:
         headers = {"X-Repo-Commit": commit, "Accept-Ranges": "bytes"}
         if path not in files:
             raise _Refusal(404, "EntryNotFound", f"Entry not found: {path}")
         data = files[path]
-        if len(data) < LFS_AT:
-            headers["ETag"] = f'"{git_blob(data)}"'
-            self._ranged(headers, data)
-            return
+        large = len(data) >= LFS_AT
+        place = f"/api/resolve-cache/{name}/{commit}/{quote(path)}"
         headers |= {
-            "X-Linked-Etag": f'"{sha256(data)}"',
+            "X-Linked-Etag": f'"{sha256(data) if large else git_blob(data)}"',
             "X-Linked-Size": str(len(data)),
-            "Location": self.world.stored(data) + "?X-Amz-Signature=" + quote("s/e+cret"),
+            "Location": self.world.stored(data) + "?Signature=s%2Fe" if large else place,
         }
-        self._send(302, headers, b"Found. Redirecting to elsewhere.")
+        self.world.lie_of_file(headers)
+        self._send(302 if large else 307, headers, b"Redirecting to elsewhere.")
 
     def _ranged(self, headers: dict[str, str], data: bytes) -> None:
         wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))

@@ -14,6 +14,7 @@ import pytest
 
 from resolverd.checkpoints.faults import Denied, VerificationError
 from resolverd.checkpoints.policy import Policy
+from resolverd.checkpoints.sources.hub import listing
 from resolverd.checkpoints.sources.hub.settings import HubSettings
 from resolverd.checkpoints.target import Kind, Wanted, shown
 from resolverd.errors import SourceError
@@ -164,6 +165,37 @@ def test_a_branch_that_moves_meanwhile_changes_nothing(hub: Hub, repo: Repo, nod
     assert content(node, "hg://org/tiny") == first
     assert len(hub.asked("/revision/")) == 1
     assert content(node, "hg://org/tiny", refresh=True) == moved
+
+
+def test_a_tokenizer_is_of_the_commit_that_its_model_is_of(repo: Repo, node: Bench) -> None:
+    pinned = repo.commit(MODEL)
+    node.fetch("hg://org/tiny")
+    repo.commit(MODEL | {"tokenizer.json": b'{"t": 2}'})
+    assert content(node, "hg://org/tiny", "tokenizer") == {"tokenizer.json": b'{"t": 1}'}
+    assert node.fetch("hg://org/tiny", kind="tokenizer").stamp == f"commit:{pinned}"
+    moved = content(node, "hg://org/tiny", "tokenizer", refresh=True)
+    assert moved == {"tokenizer.json": b'{"t": 2}'}
+
+
+def test_a_card_that_speaks_of_a_newer_commit_is_believed(repo: Repo, node: Bench) -> None:
+    repo.commit(MODEL)
+    node.fetch("hg://org/tiny")
+    node.fetch("hg://org/tiny", kind="tokenizer")
+    new = safetensors("new")
+    repo.commit(MODEL | {"model.safetensors": new})
+    card = {"model.safetensors": sha256(new)}
+    folder = Path(node.path(node.fetch("hg://org/tiny", card)))
+    assert (folder / "model.safetensors").read_bytes() == new
+
+
+def test_a_commit_that_only_the_model_is_of_any_more_holds_nobody_back(
+    repo: Repo, node: Bench
+) -> None:
+    gone = repo.commit(MODEL)
+    node.fetch("hg://org/tiny")
+    repo.commit(MODEL | {"tokenizer.json": b'{"t": 2}'})
+    del repo.commits[gone]
+    assert content(node, "hg://org/tiny", "tokenizer") == {"tokenizer.json": b'{"t": 2}'}
 
 
 def test_a_refresh_of_the_same_commit_fetches_nothing(hub: Hub, repo: Repo, node: Bench) -> None:
@@ -329,11 +361,34 @@ def test_a_file_that_is_a_folder_too_is_refused(repo: Repo, node: Bench) -> None
         node.fetch("hg://org/tiny")
 
 
-def test_another_file_than_the_commit_lists_is_refused(hub: Hub, repo: Repo, node: Bench) -> None:
+@pytest.mark.parametrize("header", ["X-Repo-Commit", "X-Linked-Etag", "X-Linked-Size"])
+def test_another_file_than_the_commit_lists_is_refused_before_it_comes(
+    hub: Hub, repo: Repo, node: Bench, header: str
+) -> None:
     repo.commit(MODEL)
-    hub.lie = lambda entry: entry.update(lfs={"oid": "1" * 64, "size": len(WEIGHTS)})
+    hub.lie_of_file = lambda headers: headers.update({header: '"7"'})
     with pytest.raises(SourceError, match="the Hub lists"):
         node.fetch("hg://org/tiny")
+    assert hub.sent(WEIGHTS) == 0
+
+
+def test_pages_without_end_are_given_up(
+    hub: Hub, repo: Repo, node: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listing, "FILES_MOST", 50)
+    repo.commit({f"{number}.pt": b"m" for number in range(9)})
+    hub.next_page = "/api/models/org/tiny/tree/main?cursor=0"
+    with pytest.raises(SourceError, match="more than 50 files"):
+        node.fetch("hg://org/tiny")
+
+
+def test_a_page_of_another_host_is_not_asked_for(hub: Hub, repo: Repo, node: Bench) -> None:
+    repo.commit({f"{number}.pt": b"m" for number in range(9)})
+    stolen = hub.store.put("/steal", b"[]")
+    hub.next_page = hub.store.url("/steal")
+    with pytest.raises(SourceError, match="leads to another host"):
+        node.fetch("hg://org/tiny")
+    assert stolen.requests == []
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"sha": "../x"}', b"[" * 100_000])
@@ -412,7 +467,7 @@ def test_a_redirect_of_the_api_to_another_host_is_not_followed(
     repo.commit(MODEL)
     stolen = hub.store.put("/steal", b"{}")
     hub.forced.append((302, {"Location": hub.store.url("/steal")}))
-    with pytest.raises(SourceError, match="redirects to another host"):
+    with pytest.raises(SourceError, match="leads to another host"):
         node.fetch("hg://org/tiny")
     assert stolen.requests == []
 

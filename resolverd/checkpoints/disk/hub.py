@@ -103,12 +103,19 @@ def _drop_gone(root: str, wanted: View) -> None:
     the same bytes.
     """
     for commit in set(os.listdir(os.path.join(root, "snapshots"))) - set(wanted.snapshots):
-        link = os.path.join(root, "snapshots", commit)
-        shown = {os.path.basename(blob) for blob in _links(link)}
-        if not shown or not shown <= set(wanted.blobs):
-            remove(link)
+        if not _is_whole(os.path.join(root, "snapshots", commit), wanted):
+            remove(os.path.join(root, "snapshots", commit))
+    for name in os.listdir(os.path.join(root, "views")):
+        if not _is_whole(os.path.join(root, "views", name), wanted):
+            remove(os.path.join(root, "views", name))
     for blob in set(os.listdir(os.path.join(root, "blobs"))) - set(wanted.blobs):
         remove(os.path.join(root, "blobs", blob))
+
+
+def _is_whole(folder: str, wanted: View) -> bool:
+    """Whether a folder of links lacks none of its files."""
+    shown = {os.path.basename(blob) for blob in _links(folder)}
+    return bool(shown) and shown <= set(wanted.blobs)
 
 
 def _tidied(root: str) -> None:
@@ -148,6 +155,8 @@ def _name(root: str, name: str, commit: str) -> None:
     fresh = os.path.join(root, _FRESH)
     with open(fresh, "w", encoding="ascii") as file:
         file.write(commit)
+    if os.path.isdir(path):  # names below it were there before
+        remove(path)
     os.rename(fresh, path)
 
 

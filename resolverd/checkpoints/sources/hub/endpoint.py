@@ -19,6 +19,7 @@ from resolverd.checkpoints.limits import Limits
 from resolverd.checkpoints.policy import Policy
 from resolverd.checkpoints.sources.http.connections import Connections, bearer
 from resolverd.checkpoints.sources.hub.errors import Asked, refuse
+from resolverd.checkpoints.target import shown
 from resolverd.errors import SourceError
 
 _ANSWER_MOST = 64 << 20
@@ -78,13 +79,10 @@ class Endpoint:
         Raises:
             SourceError: When it does not come, or is too long.
         """
+        self._refuse_elsewhere(None if self._is_hub(url) else url)
         response, elsewhere = self.get(url)
         with response:
-            if elsewhere is not None:
-                raise SourceError(
-                    f"{self._asked.name}: the Hub's API redirects to another host: set "
-                    "hub.endpoint to where it is."
-                )
+            self._refuse_elsewhere(elsewhere)
             try:
                 body = response.read(_ANSWER_MOST + 1, decode_content=True)
             except (HTTPError, OSError) as error:
@@ -102,6 +100,13 @@ class Endpoint:
         if response.status not in _REDIRECTS or location is None:
             return None
         return self._connections.redirected(url, location)
+
+    def _refuse_elsewhere(self, url: str | None) -> None:
+        if url is not None:
+            raise SourceError(
+                f"{self._asked.name}: the Hub's API leads to another host, {shown(url)}: refused. "
+                "Set hub.endpoint to where it is."
+            )
 
     def _is_hub(self, url: str) -> bool:
         return _origin(url) == _origin(self._asked.endpoint)

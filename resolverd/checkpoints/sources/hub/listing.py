@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
+from urllib.parse import urljoin
 
 from resolverd.checkpoints.digest import GIT_BLOB, Digest
 from resolverd.checkpoints.repository import PATTERNS, is_commit, is_wanted
@@ -66,10 +67,10 @@ def page(body: bytes, name: str) -> list[Mapping[str, Any]]:
     return [entry for entry in found if entry.get("type") == "file"]
 
 
-def following(link: str | None) -> str | None:
-    """The URL of the page after this, from its ``Link`` header."""
+def following(link: str | None, url: str) -> str | None:
+    """The URL of the page after the one at ``url``, from its ``Link`` header."""
     found = _NEXT.search(link or "")
-    return found[1] if found else None
+    return urljoin(url, found[1]) if found else None
 
 
 def chosen(entries: Iterable[Mapping[str, Any]], kind: str, name: str) -> tuple[RemoteFile, ...]:

@@ -7,6 +7,7 @@ commit says they hash to is what they are verified against.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -22,7 +23,7 @@ from resolverd.checkpoints.plan import Range
 from resolverd.checkpoints.policy import Policy
 from resolverd.checkpoints.sources.base import Listing, RemoteFile
 from resolverd.checkpoints.sources.http.connections import Connections
-from resolverd.checkpoints.sources.http.errors import refuse_status
+from resolverd.checkpoints.sources.http.errors import printable, refuse_status
 from resolverd.checkpoints.sources.http.headers import Answer, described
 from resolverd.checkpoints.sources.http.transfer import HttpTransfer
 from resolverd.checkpoints.sources.hub import access, listing
@@ -58,9 +59,7 @@ class HubSource:
 
     def resolve(self, known: str | None = None, gap: Range | None = None) -> Listing | None:
         """Ask which commit the revision is at, and for that commit's files."""
-        revision = quote(self._repository.revision, safe="")
-        body, _ = self._hub.read(f"{self._api}/revision/{revision}")
-        about = listing.about(body, self._wanted.shown)
+        about = self._about()
         self._commit = about.commit
         self._places.clear()
         stamp = f"commit:{self._commit}"
@@ -92,6 +91,16 @@ class HubSource:
         self._hub.close()
         self._elsewhere.close()
 
+    def _about(self) -> listing.About:
+        if preferred := self._wanted.commit:
+            with contextlib.suppress(Missing):
+                return self._about_revision(preferred)
+        return self._about_revision(self._repository.revision)
+
+    def _about_revision(self, revision: str) -> listing.About:
+        body, _ = self._hub.read(f"{self._api}/revision/{quote(revision, safe='')}")
+        return listing.about(body, self._wanted.shown)
+
     @property
     def _api(self) -> str:
         return f"{self._url}/api/{self._repository.type}/{self._repository.id}"
@@ -103,13 +112,13 @@ class HubSource:
         while url is not None:
             body, link = self._hub.read(url)
             entries = listing.page(body, self._wanted.shown)
-            count += len(entries)
+            count += len(entries) or 1  # pages without a file are bounded, too
             if count > listing.FILES_MOST:
                 raise SourceError(
                     f"{self._wanted.shown}: has more than {listing.FILES_MOST:,} files."
                 )
             yield from entries
-            url = listing.following(link)
+            url = listing.following(link, url)
 
     def _answer(self, file: RemoteFile, wish: Mapping[str, str]) -> tuple[BaseHTTPResponse, str]:
         """The answer that brings a file; asks the Hub again only when what it said is too old.
@@ -128,21 +137,31 @@ class HubSource:
             response, place = self._hub.get(asked, wish)
         except Missing as error:
             raise Changed(f"{self._wanted.shown}: commit {self._commit} is gone.") from error
+        try:
+            _refuse_other_file(response, file, self._commit, self._wanted.shown)
+        except SourceError:
+            response.close()
+            raise
         if place is None:
             return response, asked
         response.close()
-        self._refuse_other(response, file)
         self._places[file.name] = place
         return self._elsewhere.get(place, wish)
 
-    def _refuse_other(self, response: BaseHTTPResponse, file: RemoteFile) -> None:
-        """Refuse a redirect to another file than the commit lists."""
-        tag = response.headers.get("X-Linked-Etag", "").removeprefix("W/").strip('"')
-        said = {digest.hex for digest in file.digests}
-        if tag and tag not in said:
+
+def _refuse_other_file(
+    response: BaseHTTPResponse, file: RemoteFile, commit: str, shown: str
+) -> None:
+    """Refuse an answer that speaks of another file than the commit lists, before it is fetched."""
+    headers = response.headers
+    known = {digest.hex for digest in file.digests}
+    listed = {"X-Repo-Commit": {commit}, "X-Linked-Size": {str(file.size)}, "X-Linked-Etag": known}
+    for name, right in listed.items():
+        said = headers.get(name, "").removeprefix("W/").strip('"')
+        if said and said not in right:
             raise SourceError(
-                f"{self._wanted.shown}: the Hub lists {file.name} as {', '.join(said)}, and gives "
-                f"{tag}: try again later, or tell the Hub."
+                f"{shown}: the Hub lists {file.name} with {name} {', '.join(right)}, and gives "
+                f"{printable(said)!r}: try again later, or tell the Hub."
             )
 
 
