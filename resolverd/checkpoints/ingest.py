@@ -53,7 +53,10 @@ def ingest(errand: Errand, source: Source) -> Manifest:
                 return _brought(errand, source, listing)
             except Changed:
                 disk.discard(errand.layout, errand.asset)
-    raise SourceError(f"{errand.wanted.shown}: changes faster than it can be fetched.")
+    raise SourceError(
+        f"{errand.wanted.shown}: changes faster than it can be fetched: give the URI of one "
+        "version in the card."
+    )
 
 
 def _resolved(errand: Errand, source: Source, known: str | None) -> Listing | None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+import socket
 import threading
 import time
+from contextlib import ExitStack
 from email.utils import formatdate
 
 import pytest
@@ -155,6 +157,23 @@ def test_a_loop_of_two_redirects_ends(origin: Origin, bench: Bench) -> None:
 def test_a_gate_tells_how_to_get_access(origin: Origin, bench: Bench, status: int) -> None:
     origin.put("/a", BIG, statuses=[(status, {})] * 9)
     with pytest.raises(SourceError, match=rf"{status}.*ask its owner for access"):
+        bench.fetch(origin.url("/a"))
+
+
+def test_a_host_that_does_not_answer_is_told_with_what_may_be_in_the_way(bench: Bench) -> None:
+    bench.limits = limits(connect_timeout=0.2, attempts=2)
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as deaf, ExitStack() as queue:
+        for _ in range(4):  # until its queue is full
+            waiting = queue.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(deaf.getsockname())
+        with pytest.raises(SourceError, match=r"no connection: the host does not answer.*2 attem"):
+            bench.fetch(f"http://127.0.0.1:{deaf.getsockname()[1]}/a")
+
+
+def test_a_proxy_that_wants_a_password_is_told(origin: Origin, bench: Bench) -> None:
+    origin.put("/a", BIG, statuses=[(407, {})])
+    with pytest.raises(SourceError, match=r"407.*The proxy wants a user and password"):
         bench.fetch(origin.url("/a"))
 
 

@@ -130,7 +130,7 @@ async def test_a_cache_that_can_only_be_read_serves_what_it_has_and_tells_the_re
             await service.ensure(second)
         mount("-o", "remount,rw", str(disk))
         assert leases.exclude(str(disk / "cache" / "locks" / published.key)) is None
-        os.close(held)
+        os.close(held.fd)
         assert content(await service.ensure(second)) == DATA
 
 

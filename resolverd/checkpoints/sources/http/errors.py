@@ -7,6 +7,7 @@ import ssl
 import time
 
 from urllib3.exceptions import (
+    ConnectTimeoutError,
     LocationParseError,
     NameResolutionError,
     NewConnectionError,
@@ -23,6 +24,19 @@ from resolverd.errors import SourceError
 _TRY_AGAIN = {408, 425, 429, 500, 502, 503, 504}
 _MOST_SAID = 200
 
+_TROUBLES: tuple[tuple[type[Exception], str], ...] = (
+    (ProxyError, "the proxy can't be used: {}"),
+    (NameResolutionError, "the host's name can't be resolved: check it, and this node's DNS"),
+    (NewConnectionError, "no connection: {}"),
+    (
+        ConnectTimeoutError,
+        "no connection: the host does not answer; a firewall may be in the way, or a proxy needed",
+    ),
+    (ReadTimeoutError, "the server sent nothing for too long"),
+    (TimeoutError, "the server sent nothing for too long"),
+)
+"""What went wrong, the more special kinds first."""
+
 
 def refuse_status(response: BaseHTTPResponse, name: str) -> None:
     """Refuse an answer that brings no file.
@@ -36,10 +50,13 @@ def refuse_status(response: BaseHTTPResponse, name: str) -> None:
         return
     said = printable(response.reason or "")
     text = f"{name}: the server answered {status} {said}".rstrip() + ". "
-    if status in {401, 403, 407}:
+    if status == 407:
+        raise SourceError(text + "The proxy wants a user and password: write them into its URL.")
+    if status in {401, 403}:
         raise SourceError(
-            text + "It wants other credentials than this node has: ask its owner for access, or "
-            "download the file yourself and point the card at it."
+            text + "It wants other credentials than this node has: ask its owner for access and "
+            "give the daemon the token (fetch.rules), or download the file yourself and point the "
+            "card at it."
         )
     if status in {404, 410}:
         raise SourceError(text + "There is no such file: check the URI in the card.")
@@ -73,17 +90,13 @@ def printable(text: str) -> str:
 
 
 def _trouble(error: Exception) -> str:
-    if isinstance(error, ProxyError):
-        return f"the proxy can't be used: {_last(error)}"
-    if isinstance(error, NameResolutionError):
-        return "the host's name can't be resolved: check it, and this node's DNS"
-    if isinstance(error, ReadTimeoutError | TimeoutError):
-        return "the server sent nothing for too long"
+    said = _last(error)
     if getattr(_root(error), "errno", None) in {errno.EMFILE, errno.ENFILE}:
-        return f"no connection: {_last(error)}. Let the daemon open more files (LimitNOFILE=)"
-    if isinstance(error, NewConnectionError):
-        return f"no connection: {_last(error)}"
-    return f"the connection broke: {_last(error)}"
+        return f"no connection: {said}. Let the daemon open more files (LimitNOFILE=)"
+    for kind, text in _TROUBLES:
+        if isinstance(error, kind):
+            return text.format(said)
+    return f"the connection broke: {said}"
 
 
 def _last(error: BaseException) -> str:

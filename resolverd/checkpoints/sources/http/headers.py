@@ -88,9 +88,13 @@ def _span(response: BaseHTTPResponse, name: str) -> tuple[int, int | None, int |
         low, _, high = span.partition("-")
         start, end, size = int(low), int(high) + 1, int(total)
     except (KeyError, ValueError):
-        raise SourceError(f"{name}: the server sent a range without saying which.") from None
+        raise SourceError(
+            f"{name}: the server sent a range without saying which: it can't be fetched from there."
+        ) from None
     if not start < end <= size or (body is not None and body != end - start):
-        raise SourceError(f"{name}: the server announced two different lengths.")
+        raise SourceError(
+            f"{name}: the server announced two different lengths: it can't be fetched from there."
+        )
     return start, end, size
 
 
