@@ -96,8 +96,7 @@ class Fetching:
     async def lease(self, ready: Ready) -> Lease:
         """Open a descriptor that keeps the object from eviction while it is open."""
         with translated():
-            engine = await self._ready()
-            return await anyio.to_thread.run_sync(engine.lease, cast("Published", ready))
+            return await (await self._ready()).hold(cast("Published", ready))
 
     async def verify(self, assets: Sequence[Asset] | None) -> list[dict[str, object]]:
         """Hash again what is cached of the assets, or everything."""

@@ -177,6 +177,9 @@ class Client:
         """
         result, fds = self._obtain("path", name, options)
         close_all(fds)
+        if local.evicted(result):  # since the daemon found it
+            result, fds = self._obtain("path", name, options)
+            close_all(fds)
         return local.visible_path(result)
 
     def lease(self, name: str | None = None, **options: Any) -> local.Lease:
@@ -310,6 +313,7 @@ class Client:
     def _obtain(
         self, method: str, name: str | None, options: dict[str, Any]
     ) -> tuple[dict[str, Any], List[int]]:
+        options = dict(options)
         progress = options.pop("progress", None)
         how = {key: options.pop(key) for key in ("wait", "timeout", "refresh") if key in options}
         uri = options.pop("uri", None)

@@ -41,6 +41,15 @@ def visible_path(result: dict[str, Any]) -> Path:
     return path
 
 
+def evicted(result: dict[str, Any]) -> bool:
+    """Whether a file is gone though the cache that held it can be seen from here."""
+    path, cache = result.get("path"), result.get("cache")
+    if not isinstance(path, (str, os.PathLike)) or not isinstance(cache, (str, os.PathLike)):
+        return False
+    inside = os.fspath(path).startswith(os.path.join(os.fspath(cache), ""))
+    return inside and not os.path.lexists(path) and os.path.isdir(os.path.join(cache, "objects"))
+
+
 def _not_local(path: os.PathLike[str], result: dict[str, Any], what: str) -> FetchError:
     mount = result.get("cache") or _first_missing(os.fspath(path))
     return FetchError(

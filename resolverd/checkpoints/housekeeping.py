@@ -41,3 +41,9 @@ def collect(engine: Engine, _job: Job, params: dict[str, Any]) -> dict[str, Any]
     with disk.explained(engine.layout):
         chosen = engine.room.collect(params["to"], dry_run=params["dry_run"])
     return {"rows": [asdict(item) for item in chosen]}
+
+
+def reopen(engine: Engine, _job: Job, params: dict[str, Any]) -> dict[str, Any]:
+    """Have leases on the object ``key`` be given again."""
+    with disk.explained(engine.layout):
+        return {"was_closed": engine.room.reopen(params["key"])}

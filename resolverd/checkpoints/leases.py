@@ -19,6 +19,10 @@ _PAUSE = 0.002
 _TRIES = 4
 
 
+class Locked(CacheError):  # noqa: N818  # says what is so, not that it failed
+    """Somebody keeps everyone else out: an evictor, or a client that means ill."""
+
+
 def take(lock_path: str, patience: float = _PATIENCE) -> int:
     """Take a lease.
 
@@ -30,12 +34,13 @@ def take(lock_path: str, patience: float = _PATIENCE) -> int:
         A descriptor to hand on; closing every copy of it ends the lease.
 
     Raises:
-        CacheError: When the object is just being evicted, or the lock can't be opened.
+        Locked: When the object is just being evicted.
+        CacheError: When the lock can't be opened.
     """
     until = time.monotonic() + patience
     while (fd := _shared(lock_path)) is None:
         if time.monotonic() >= until:
-            raise CacheError(f"{lock_path}: the object is being removed. Ask for the file again.")
+            raise Locked(f"{lock_path}: the object is being removed. Ask for the file again.")
         time.sleep(_PAUSE)
     return fd
 
@@ -87,6 +92,24 @@ def held(lock_path: str) -> bool:
         return not locked(fd)
     finally:
         os.close(fd)
+
+
+def reopen(lock_path: str) -> bool:
+    """Put a fresh lock file in the place of one whose lock keeps leases out.
+
+    Any client can turn its lease into such a lock. It is then the only holder, so that nobody's
+    lease is lost. Only for who alone evicts, while nothing is being evicted.
+
+    Returns:
+        Whether it was so.
+    """
+    try:
+        os.close(take(lock_path))
+    except Locked:
+        make(lock_path + ".new")
+        os.rename(lock_path + ".new", lock_path)
+        return True
+    return False
 
 
 def touch(lock_path: str, now: float, every: float = 60.0) -> None:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from resolverd.checkpoints import disk, eviction
+from resolverd.checkpoints import disk, eviction, leases
 from resolverd.checkpoints.disk import Layout
 from resolverd.checkpoints.eviction import Item, Need, Refusal
 from resolverd.checkpoints.job import Job
@@ -158,6 +158,11 @@ class Room:
         with self._lock:
             chosen = eviction.collect(self._items(), to, self.limits.max_bytes)
             return [item for item in chosen if dry_run or self._evict(item)]
+
+    def reopen(self, key: str) -> bool:
+        """Have leases on an object be given again, whoever kept them out; tells whether one did."""
+        with self._lock:
+            return leases.reopen(self._layout.lock(key))
 
     def pin(self, name: str, shown: str, now: float) -> None:
         """Pin an asset or an object: once this returns, it does not give way."""

@@ -7,6 +7,7 @@ the disk, without the worker.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable
 from dataclasses import replace
@@ -32,6 +33,8 @@ from resolverd.checkpoints.sources.file import located
 from resolverd.checkpoints.target import Wanted
 from resolverd.checkpoints.telling import Telling
 from resolverd.errors import CacheError, ResolverdError
+
+log = logging.getLogger(__name__)
 
 __all__ = ["Checkpoints", "Progress", "Published", "Verdict"]
 
@@ -183,6 +186,20 @@ class Checkpoints:
         os.close(fd)
         raise CacheError(f"{published.uri}: has just been removed. Ask for it again.")
 
+    async def hold(self, published: Published) -> Lease:
+        """Protect an object from eviction, also where a client keeps others' leases out.
+
+        Raises:
+            CacheError: When the object is being removed: ask for it again.
+        """
+        try:
+            return await anyio.to_thread.run_sync(self.lease, published)
+        except leases.Locked:
+            found = await self._link.call("reopen", {"key": published.key}, lambda _: None)
+            if found["was_closed"]:
+                log.warning("a client had locked %s: its lease holds no more", published.key)
+            return await anyio.to_thread.run_sync(self.lease, published)
+
     async def verify(self, wanted: Wanted | None = None) -> list[Verdict]:
         """Hash published objects again: one, or all of them; bad ones are fetched again."""
         keys = await anyio.to_thread.run_sync(self._lookup.keys, wanted)
@@ -206,6 +223,7 @@ class Checkpoints:
     def _hear(self, event: str, params: dict[str, Any]) -> None:
         """Take in what the worker says unasked: what it removed, and what it has found bad."""
         if event == "evicted":
+            log.info("%(kind)s %(name)s gave way: %(size)d bytes", params)
             self._counts.evictions += 1
             self._counts.evicted_bytes += params["size"]
         else:

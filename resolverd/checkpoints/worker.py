@@ -64,6 +64,7 @@ class Worker:
             "unpin": housekeeping.unpin,
             "remove": housekeeping.remove,
             "collect": housekeeping.collect,
+            "reopen": housekeeping.reopen,
         }
 
     def run(self) -> None:
@@ -110,7 +111,7 @@ class Worker:
         self._scrub.wake()
 
     def _tell_evicted(self, item: Item) -> None:
-        self._send(0, "evicted", {"kind": item.kind, "size": item.size})
+        self._send(0, "evicted", {"kind": item.kind, "name": item.name, "size": item.size})
 
     def _prepare(self) -> None:
         problem = None

@@ -45,6 +45,10 @@ def test_path_says_which_mount_is_missing(client: Client) -> None:
     assert caught.value.details["mount"] == "/no/such/mount"
 
 
+def test_path_asks_again_for_what_was_evicted_just_now(server: Served, client: Client) -> None:
+    assert client.path("fleeting") == Path(server.path + ".checkpoint")
+
+
 def test_path_knows_another_file_of_the_same_name(client: Client) -> None:
     with pytest.raises(FetchError, match="is another file"):
         client.path("other")

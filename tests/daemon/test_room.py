@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import grp
 import json
 import os
@@ -19,6 +20,7 @@ from resolverd_client import FetchError
 
 from tests.checkpoints.origin import Origin
 from tests.daemon.running import Daemon, card, daemon, eventually, write
+from tests.daemon.usage import used
 
 MIB = 1 << 20
 
@@ -49,21 +51,6 @@ def configure(tmp_path: Path, **cache: object) -> None:
     (tmp_path / "config.toml").write_text(f"[cache]\n{text}")
 
 
-def used(node: Daemon) -> int:
-    """Bytes of all checkpoint data below the cache, each file once."""
-    folders = ("objects", "partial", "quarantine", "evicted")
-    found = {}
-    for folder in folders:
-        for place, _, names in os.walk(node.cache / folder):
-            for name in names:
-                try:
-                    status = os.stat(os.path.join(place, name))
-                except FileNotFoundError:
-                    continue
-                found[status.st_ino] = status.st_size
-    return sum(found.values())
-
-
 def age(node: Daemon, path: Path, seconds: float) -> None:
     """Have an object be last used some time ago."""
     lock = node.cache / "locks" / path.parent.name
@@ -79,7 +66,7 @@ def test_the_least_recently_used_gives_way_to_a_download(node: Daemon, origin: O
     assert client.path(uri=origin.url("/b.bin")) == paths["b"]  # used again just now
     client.path(uri=origin.url("/d.bin"))
     assert {name for name, path in paths.items() if path.exists()} == {"a", "b"}
-    assert used(node) <= 3 * MIB + MIB // 2
+    assert used(node.cache) <= 3 * MIB + MIB // 2
 
 
 def put(node: Daemon, name: str, **fields: object) -> None:
@@ -128,13 +115,26 @@ def test_a_lease_of_an_idle_process_protects_through_kill_9_of_everything_and_pr
         node.start()
         for name in "bcdef":
             node.client().path(uri=origin.url(f"/{name}.bin"))
-            assert used(node) <= 3 * MIB + MIB // 2
+            assert used(node.cache) <= 3 * MIB + MIB // 2
         assert path.read_bytes() == origin.resources["/a.bin"].data
         idle.kill()
     age(node, path, 10_000)
     for name in "bcd":
         node.client().path(uri=origin.url(f"/{name}.bin"))
     assert not path.exists()
+
+
+def test_a_client_that_locks_its_lease_keeps_nobody_else_out(node: Daemon, origin: Origin) -> None:
+    mine = node.client().lease(uri=origin.url("/a.bin"))
+    fcntl.flock(mine._fds[0], fcntl.LOCK_EX)
+    theirs = node.client().lease(uri=origin.url("/a.bin"))
+    mine.release()
+    age(node, theirs.path, 10_000)
+    for name in "bcde":
+        node.client().path(uri=origin.url(f"/{name}.bin"))
+    assert theirs.path.exists()
+    assert "a client had locked" in node.log
+    theirs.release()
 
 
 def test_a_file_larger_than_the_quota_evicts_nothing(node: Daemon, origin: Origin) -> None:
@@ -157,7 +157,7 @@ def test_a_file_of_unknown_length_makes_room_as_it_grows_and_stops_at_the_quota(
     origin.put("/endless", bytes(6 * MIB), chunked=True, etag=None)
     with pytest.raises(FetchError, match="no room"):
         client.path(uri=origin.url("/endless"))
-    assert used(node) <= 3 * MIB + MIB // 2
+    assert used(node.cache) <= 3 * MIB + MIB // 2
 
 
 def test_a_lower_quota_is_applied_by_a_reload_and_by_a_restart(
@@ -169,12 +169,12 @@ def test_a_lower_quota_is_applied_by_a_reload_and_by_a_restart(
         age(node, path, 1000 * seconds)
     configure(tmp_path, max_bytes=2 * MIB)
     node.signal(signal.SIGHUP)
-    eventually(lambda: used(node) <= 2 * MIB)
+    eventually(lambda: used(node.cache) <= 2 * MIB)
     assert [path.exists() for path in paths] == [False, True, True]
     node.stop()
     configure(tmp_path, max_bytes=MIB)
     node.start()
-    eventually(lambda: used(node) <= MIB)
+    eventually(lambda: used(node.cache) <= MIB)
     assert [path.exists() for path in paths] == [False, False, True]
 
 
@@ -188,7 +188,7 @@ def test_the_quota_holds_at_every_moment_of_many_downloads_at_once(
 
     def watch() -> None:
         while not over.is_set():
-            most[0] = max(most[0], used(node))
+            most[0] = max(most[0], used(node.cache))
 
     def fetch(number: int) -> str:
         try:

@@ -45,6 +45,7 @@ class FixedServer:
         self.watchers: dict[int, tuple[Call, str | None]] = {}
         self.file = options.socket + ".checkpoint"
         Path(self.file).write_text("weights")
+        self.fleeting = Path(options.socket + ".cache")
         names = ("resolve", "watch", "slow", "echo", "fail", "crash", "path", "lease", "prefetch",
                  "running", "flood", "status")  # fmt: skip
         handlers = {name: getattr(self, name) for name in names}
@@ -102,6 +103,10 @@ class FixedServer:
     async def path(self, call: Call, target: dict[str, object], options: object) -> object:
         if target.get("name") == "elsewhere":
             return {"path": "/no/such/mount/objects/model.pt", "cache": "/no/such/mount"}
+        if target.get("name") == "fleeting" and not self.fleeting.exists():
+            (self.fleeting / "objects").mkdir(parents=True)
+            gone = self.fleeting / "objects/k/model.pt"
+            return {"path": gone, "inode": 1, "cache": str(self.fleeting)}
         if target.get("name") == "other":
             return {"path": self.file, "inode": 1, "cache": "/var/cache/x"}
         return {"path": self.file, "inode": os.stat(self.file).st_ino}
