@@ -149,6 +149,7 @@ def check_path(policy: Policy, real: str, shown: str) -> None:
     Raises:
         Denied: With the folders that are allowed.
     """
+    _check_rules(policy, f"file://{real}", shown)
     if policy.file_roots is None or any(_within(real, root) for root in policy.file_roots):
         return
     allowed = ", ".join(policy.file_roots) or "none"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import ipaddress
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from resolverd.checkpoints import private
 from resolverd.checkpoints.faults import Denied
 from resolverd.checkpoints.policy import Policy
 from resolverd.checkpoints.rules import Rule, Token
+from resolverd.checkpoints.sources.s3.settings import S3Settings
 from resolverd.errors import SourceError
 from tests.checkpoints.conftest import PART, Bench, limits
 from tests.checkpoints.origin import Origin
@@ -163,6 +165,24 @@ def test_metadata_addresses_are_refused_behind_mirrors_and_proxies_too(
         bench.policy = Policy(rules=(rule,))
         with pytest.raises(Denied, match="metadata"):
             bench.fetch(target if rule.proxy else origin.url("/a.bin"))
+
+
+def test_a_name_that_leads_to_a_forbidden_address_gets_no_request(
+    bench: Bench, origin: Origin, mirror: Origin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loopback = {ipaddress.ip_address(text) for text in ("127.0.0.1", "::1")}
+    monkeypatch.setattr("resolverd.checkpoints.policy._METADATA", frozenset(loopback))
+    mirror.put("/a.bin", DATA)
+    named = f"http://localhost:{mirror.port}"
+    for policy, uri in (
+        (Policy(), f"{named}/a.bin"),
+        (Policy(rules=(Rule("http://h/", to=(f"{named}/",)),)), "http://h/a.bin"),
+        (Policy(s3=S3Settings(endpoint=named, anonymous=True)), "s3://bucket/a.bin"),
+    ):
+        bench.policy = policy
+        with pytest.raises(Denied, match=r"127\.0\.0\.1|::1"):
+            bench.fetch(uri)
+    assert not mirror.resources["/a.bin"].requests
 
 
 def test_a_rules_proxy_is_used_with_its_password(

@@ -5,6 +5,7 @@ import pytest
 from resolverd.checkpoints import policy
 from resolverd.checkpoints.faults import Denied
 from resolverd.checkpoints.policy import Policy
+from resolverd.checkpoints.rules import Rule
 
 
 @pytest.mark.parametrize("scheme", ["ftp", "", "gcs", "gopher"])
@@ -62,6 +63,13 @@ def test_files_below_an_allowed_folder_may_be_read() -> None:
 def test_files_elsewhere_may_not(path: str) -> None:
     with pytest.raises(Denied, match="/data"):
         policy.check_path(Policy(file_roots=("/data",)), path, "x")
+
+
+def test_a_rule_for_a_folder_holds_behind_links_too() -> None:
+    rules = Policy(file_roots=None, rules=(Rule("file:///data/closed/", allow=False),))
+    policy.check_path(rules, "/data/open", "x")
+    with pytest.raises(Denied, match=r"fetch\.rules"):
+        policy.check_path(rules, "/data/closed/a", "/data/open/link")
 
 
 def test_without_folders_no_file_may_be_read() -> None:

@@ -20,7 +20,7 @@ from resolverd.checkpoints.faults import Transient
 from resolverd.checkpoints.policy import Policy
 from resolverd.checkpoints.sources.base import Listing
 from resolverd.checkpoints.sources.s3 import answers, errors
-from resolverd.checkpoints.sources.s3.errors import Elsewhere
+from resolverd.checkpoints.sources.s3.errors import Elsewhere, Expired
 from resolverd.checkpoints.sources.s3.settings import S3Settings
 from resolverd.checkpoints.sources.s3.source import S3Source
 from resolverd.checkpoints.target import Wanted
@@ -134,8 +134,39 @@ def test_a_listing_of_several_pages_is_read_to_its_end(
 ) -> None:
     monkeypatch.setenv("MOTO_S3_DEFAULT_MAX_KEYS", "2")
     for number in range(5):
-        bucket.put(f"m/{number} +&", DATA)
-    assert names(resolved(bucket, "m")) == [f"{number} +&" for number in range(5)]
+        bucket.put(f"m/{number} +&%20ü", DATA)
+    assert names(resolved(bucket, "m")) == [f"{number} +&%20ü" for number in range(5)]
+
+
+PAGE = "<ListBucketResult>{}<Contents><Key>{}</Key><Size>3</Size></Contents></ListBucketResult>"
+
+
+@pytest.mark.parametrize(
+    ("said", "key", "read"),
+    [
+        ("<EncodingType>url</EncodingType>", "a%0A+%2B", "a\n +"),
+        ("", "a%0A+%2B", "a%0A+%2B"),
+    ],
+)
+def test_a_key_is_decoded_where_the_server_says_that_it_is_encoded(
+    said: str, key: str, read: str
+) -> None:
+    assert answers.page(PAGE.format(said, key).encode(), "x").entries[0].key == read
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"<html/>",
+        b"<ListBucketResult><Contents><Key>a</Key><Size>x</Size></Contents></ListBucketResult>",
+        b"<!DOCTYPE a [<!ENTITY b 'c'>]><ListBucketResult/>",
+        PAGE.format("", "a").encode()[:-9],
+    ],
+)
+def test_a_listing_that_is_none_is_a_clear_error(body: bytes) -> None:
+    with pytest.raises(SourceError, match="x: the server's listing"):
+        answers.page(body, "x")
 
 
 @pytest.mark.parametrize("keys", [["m/../x"], ["m//x"], ["m/a", "m/a/b"], ["m/" + "x" * 250]])
@@ -248,7 +279,7 @@ def document(code: str, more: str = "") -> bytes:
         (answer(503, document("SlowDown"), Retry_After="7"), Transient, "Try again"),
         (answer(500, b"garbage"), Transient, "500"),
         (answer(403), SourceError, "s3:GetObject"),
-        (answer(403, document("ExpiredToken")), SourceError, "have expired"),
+        (answer(403, document("ExpiredToken")), Expired, "have expired"),
         (answer(400, document("InvalidToken")), SourceError, "renew"),
         (
             answer(403, document("RequestTimeTooSkewed"), Date=formatdate(time.time() - 5000)),

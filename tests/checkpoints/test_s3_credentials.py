@@ -6,8 +6,10 @@ import json
 import os
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime, timezone
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -135,7 +137,7 @@ def process(home: Path, code: str) -> dict[str, str]:
     script.write_text(code)
     text = f"[default]\ncredential_process = {sys.executable} {script}\n"
     (home / ".aws" / "config").write_text(text)
-    (home / ".aws" / "credentials").unlink()
+    (home / ".aws" / "credentials").unlink(missing_ok=True)
     return {"HOME": str(home)}
 
 
@@ -205,6 +207,33 @@ def test_the_nodes_role_signs_only_where_it_is_allowed() -> None:
         assert who(task, instance_role=True) == Credentials("I", "s", "t")
         with pytest.raises(SourceError, match=r"s3\.instance_role"):
             who({**task, "AWS_CONTAINER_AUTHORIZATION_TOKEN": ""}, instance_role=True)
+
+
+def test_credentials_that_were_renewed_in_their_file_are_found(home: Path) -> None:
+    access = Access("x", S3Settings(), {"HOME": str(home)})
+    url = "http://h/b/k"
+    before = access.sign("GET", url, {})["Authorization"]
+    text = FILES["credentials"].replace("aws_access_key_id=A", "aws_access_key_id=NEW")
+    (home / ".aws" / "credentials").write_text(text)
+    assert "Credential=A/" in before
+    assert "Credential=A/" in access.sign("GET", url, {})["Authorization"]
+    access.forget()
+    assert "Credential=NEW/" in access.sign("GET", url, {})["Authorization"]
+
+
+def test_credentials_are_renewed_before_they_expire(home: Path) -> None:
+    def said(seconds: float) -> str:
+        ends = datetime.fromtimestamp(time.time() + seconds, timezone.utc).isoformat()
+        return repr(json.dumps({"AccessKeyId": "P", "SecretAccessKey": "s", "Expiration": ends}))
+
+    count = home / "count"
+    code = f"open({str(count)!r}, 'a').write('x'); print({{}})"
+    for seconds, runs in ((3600, 1), (100, 3)):
+        count.write_text("")
+        access = Access("x", S3Settings(), process(home, code.format(said(seconds))))
+        for _ in range(3):
+            assert access.signs
+        assert len(count.read_text()) == runs
 
 
 def test_a_bucket_of_another_region_is_found_there(monkeypatch: pytest.MonkeyPatch) -> None:

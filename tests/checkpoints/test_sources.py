@@ -13,6 +13,7 @@ import pytest
 
 from resolverd.checkpoints.faults import Changed
 from resolverd.checkpoints.policy import Policy
+from resolverd.checkpoints.rules import Rule
 from resolverd.checkpoints.sources.base import Listing, RemoteFile, Source, Transfer
 from resolverd.checkpoints.sources.choose import source_of
 from resolverd.checkpoints.sources.hub.settings import HubSettings
@@ -126,6 +127,17 @@ def http_world(request: pytest.FixtureRequest) -> Iterator[World]:
 
 
 @contextmanager
+def mirrored_world(request: pytest.FixtureRequest) -> Iterator[World]:
+    """The first mirror has nothing, the second everything."""
+    origin: Origin = request.getfixturevalue("origin")
+    world = HttpWorld(origin)
+    to = (origin.url("/none/"), origin.url("/"))
+    world.uri = "http://mirrored.invalid/a.bin"
+    world.policy = Policy(rules=(Rule("http://mirrored.invalid/", to=to),))
+    yield world
+
+
+@contextmanager
 def s3_world(request: pytest.FixtureRequest) -> Iterator[World]:
     yield S3World(request.getfixturevalue("bucket"))
 
@@ -136,7 +148,13 @@ def hub_world(_: pytest.FixtureRequest) -> Iterator[World]:
         yield HubWorld(hub)
 
 
-WORLDS = {"file": file_world, "http": http_world, "s3": s3_world, "hub": hub_world}
+WORLDS = {
+    "file": file_world,
+    "http": http_world,
+    "mirrored": mirrored_world,
+    "s3": s3_world,
+    "hub": hub_world,
+}
 
 
 @pytest.fixture(params=WORLDS)

@@ -18,7 +18,7 @@ _RENEW = 300  # seconds before they expire
 
 
 class Access:
-    """The server and the credentials, found when they are first needed, renewed when they expire.
+    """The server and the credentials; these are found when needed, and renewed before they expire.
 
     Args:
         name: What to call the URI that is being fetched.
@@ -29,11 +29,11 @@ class Access:
     def __init__(self, name: str, settings: S3Settings, environ: Mapping[str, str]) -> None:
         self._settings = settings
         self._environ = environ
-        self._profile = profile.read(settings.profile, environ)
         self._lock = threading.Lock()
         self._who: Credentials | None = None
         self._searched = False
-        self.endpoint = _endpoint(name, settings, environ, self._profile)
+        said = profile.read(settings.profile, environ)
+        self.endpoint = _endpoint(name, settings, environ, said)
 
     @property
     def signs(self) -> bool:
@@ -43,6 +43,11 @@ class Access:
     def move(self, region: str) -> None:
         """Ask another region from now on."""
         self.endpoint = replace(self.endpoint, region=region)
+
+    def forget(self) -> None:
+        """Look for credentials again when they are needed next."""
+        with self._lock:
+            self._searched = False
 
     def sign(self, method: str, url: str, headers: Mapping[str, str]) -> Mapping[str, str]:
         """A request's headers, signed when there are credentials."""
@@ -55,7 +60,8 @@ class Access:
         with self._lock:
             ends = self._who.expires if self._who else None
             if not self._searched or (ends is not None and ends - time.time() < _RENEW):
-                self._who = credentials.found(self._settings, self._environ, self._profile)
+                said = profile.read(self._settings.profile, self._environ)
+                self._who = credentials.found(self._settings, self._environ, said)
                 self._searched = True
             return self._who
 

@@ -7,6 +7,7 @@ import binascii
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from urllib.parse import unquote_plus
 from xml.etree import ElementTree
 
 from resolverd.checkpoints import digest
@@ -74,9 +75,11 @@ def page(body: bytes, name: str) -> Page:
     root = document(body)
     if root is None or _tag(root) != "ListBucketResult":
         raise SourceError(f"{name}: the server's listing can't be read. Check the endpoint.")
+    # Asked for, as XML knows no control characters; servers that don't know it don't say it.
+    key = unquote_plus if _text(root, "EncodingType") == "url" else str
     try:
         entries = tuple(
-            Entry(_text(item, "Key"), int(_text(item, "Size")), _text(item, "ETag"))
+            Entry(key(_text(item, "Key")), int(_text(item, "Size")), _text(item, "ETag"))
             for item in root
             if _tag(item) == "Contents"
         )

@@ -27,7 +27,6 @@ _REMEDIES = {
     "that they belong to this endpoint.",
     "SignatureDoesNotMatch": "The secret does not belong to the access key, or a proxy changes "
     "requests: check the credentials.",
-    "ExpiredToken": "The credentials have expired: renew them.",
     "InvalidToken": "The session token is not valid: renew the credentials.",
     "RequestTimeTooSkewed": "This node's clock{skew} differs too much from the server's: "
     "synchronise it (timedatectl, chronyc).",
@@ -55,6 +54,10 @@ class Elsewhere(SourceError):  # noqa: N818  # says what to do, not that it fail
         self.region = region
 
 
+class Expired(Transient):
+    """The credentials were good once; there may be newer ones by now."""
+
+
 class Missing(SourceError):  # noqa: N818  # says what to do, not that it failed
     """There is no object of that key."""
 
@@ -65,6 +68,7 @@ def refuse(response: BaseHTTPResponse, name: str, *, signed: bool) -> None:
     Raises:
         Elsewhere: When another region has it.
         Missing: When the bucket has no such object.
+        Expired: When the credentials are too old.
         Transient: When the server may answer better in a moment.
         SourceError: When it will not.
     """
@@ -79,6 +83,8 @@ def refuse(response: BaseHTTPResponse, name: str, *, signed: bool) -> None:
         raise Elsewhere(f"{text}The bucket is in region {region}: set s3.region.", region)
     if code == "NoSuchKey":
         raise Missing(text + _REMEDIES[code])
+    if code in {"ExpiredToken", "TokenRefreshRequired"}:
+        raise Expired(f"{text}The credentials have expired: renew them.")
     if code in _AGAIN or status in {429, 500, 502, 503, 504}:
         wait = plan.retry_after(response.headers.get("Retry-After"), time.time())
         raise Transient(text + "Try again later.", wait)

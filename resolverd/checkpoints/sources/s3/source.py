@@ -25,13 +25,13 @@ from resolverd.checkpoints.sources.http.source import HttpSource
 from resolverd.checkpoints.sources.http.transfer import HttpTransfer
 from resolverd.checkpoints.sources.s3 import answers, errors
 from resolverd.checkpoints.sources.s3.access import Access
-from resolverd.checkpoints.sources.s3.errors import Elsewhere, Missing
+from resolverd.checkpoints.sources.s3.errors import Elsewhere, Expired, Missing
 from resolverd.checkpoints.sources.s3.location import located
 from resolverd.checkpoints.sources.s3.settings import S3Settings
 from resolverd.checkpoints.target import Wanted
 from resolverd.errors import SourceError
 
-_LISTING_MOST = 16 << 20  # bytes of one page
+_LISTING_MOST = 8 << 20  # bytes of one page: a thousand keys of 1 KiB, each byte as %XX
 _FILES_MOST = 100_000
 _CHECKSUMS = {"x-amz-checksum-mode": "ENABLED"}
 
@@ -122,7 +122,7 @@ class S3Source:
         return Listing(tuple(files), f"etags:{stamp.hex}", self._access.signs)
 
     def _entries(self, start: str) -> Iterator[answers.Entry]:
-        query = {"list-type": "2", "prefix": start}
+        query = {"encoding-type": "url", "list-type": "2", "prefix": start}
         count = 0
         while True:
             page = answers.page(self._listed(query), self._shown)
@@ -168,7 +168,11 @@ class S3Source:
         return self._access.endpoint.url_of(self._place.bucket, key, query)
 
     def _refuse(self, response: BaseHTTPResponse, name: str) -> None:
-        errors.refuse(response, name, signed=self._access.signs)
+        try:
+            errors.refuse(response, name, signed=self._access.signs)
+        except Expired:
+            self._access.forget()  # the next try looks for newer ones
+            raise
 
     def _named(self, file: RemoteFile, key: str, name: str) -> RemoteFile:
         return replace(file, name=name, locator=key)
