@@ -46,6 +46,7 @@ def environ(node: Daemon) -> dict[str, str]:
     return {**os.environ, "PATH": programs, "RESOLVERD_SOCKET": str(node.socket)}
 
 
+# Blocks marked "bash boot" take root and systemd: tests/boot/inside/check_readme.py runs them.
 SHELL = [block for block in blocks(README, "bash") if "pip install" not in block]
 PROGRAMS = {file: "\n".join(blocks(file, "python")) for file in (README, CLIENT_README)}
 

@@ -77,6 +77,7 @@ def boot(folder: Path, seconds: int) -> tuple[bool, str]:
     _run(["cp", "-a", "--reflink=auto", str(_bare_system()), str(machine)])
     shutil.copytree(wheels, machine / "wheels")
     shutil.copytree(INSIDE, machine / "checks")
+    shutil.copy(ROOT / "README.md", machine / "checks")
     (machine / "etc/systemd/system/checks.service").write_text(_CHECKS.format(seconds=seconds))
     try:
         _nspawn(machine, ["sh", "-c", _PREPARE], 120)
