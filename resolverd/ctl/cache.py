@@ -35,23 +35,33 @@ def cache() -> None:
     """See and tend what is on this node's disk."""
 
 
+_ALL = ("asset", "kind", "state", "size", "trust", "used", "held", "key")
+_BRIEF = ("asset", "state", "size", "trust", "used", "held")
+_WITH_KEYS = ("asset", "kind", "size", "key")
+
+
 @cache.command("ls")
+@click.option("--keys", is_flag=True, help="On a terminal, show keys in place of the rest.")
 @command
-def list_cached(settings: Settings) -> None:
-    """List what takes room, the most recently used first."""
+def list_cached(settings: Settings, *, keys: bool) -> None:
+    """List what takes room, the most recently used first.
+
+    A pipe always gets all of it.
+    """
     rows = sorted(settings.client().cache_list(), key=lambda row: -row["used"])
     if settings.json:
         output.print_json(rows)
         return
     now = time.time()
-    output.table(
-        ("asset", "kind", "state", "size", "trust", "last used", "held", "key"),
-        [
-            (_label(row), row["kind"], row["state"], output.size(row["size"]), row["trust"],
-             _ago(now, row["used"]), _held(row), row["key"])
-            for row in rows
-        ],
-    )  # fmt: skip
+    cells = [
+        {"asset": _label(row), "kind": row["kind"], "state": row["state"],
+         "size": output.size(row["size"]), "trust": row["trust"],
+         "used": _ago(now, row["used"]), "held": _held(row), "key": row["key"]}
+        for row in rows
+    ]  # fmt: skip
+    shown = (_WITH_KEYS if keys else _BRIEF) if output.terminal() else _ALL
+    table = [[each[column] for column in shown] for each in cells]
+    output.table(shown, table, whole=shown[1:])
     total = output.size(sum(row["size"] for row in rows))
     output.heading(f"{output.count(len(rows), 'item')}, {total}")
 

@@ -89,8 +89,21 @@ def console() -> Console:
     return Console(highlight=False)
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str = "") -> None:
-    """Print rows: a table on a terminal, else one line a row with tabs between the fields."""
+def table(
+    columns: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    *,
+    title: str = "",
+    whole: Sequence[str] = (),
+) -> None:
+    """Print rows: a table on a terminal, else one line a row with tabs between the fields.
+
+    Args:
+        columns: Their names.
+        rows: Each as long as these.
+        title: Printed above a table.
+        whole: Columns that are never broken: others give way where the terminal is narrow.
+    """
     if not terminal():
         for row in rows:
             line("\t".join(cell(value) for value in row))
@@ -102,6 +115,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: st
     shown = Table(*columns, title=title or None, title_justify="left", box=box.SIMPLE_HEAD)
     for column in shown.columns:
         column.overflow = "fold"
+        column.no_wrap = column.header in whole
     for row in rows:
         shown.add_row(*(Text("" if value is None else printable(str(value))) for value in row))
     console().print(shown)
