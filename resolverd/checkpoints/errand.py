@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NoReturn
 
 from resolverd.checkpoints import disk
@@ -14,7 +14,7 @@ from resolverd.checkpoints.disk import Layout
 from resolverd.checkpoints.faults import VerificationError
 from resolverd.checkpoints.job import Job
 from resolverd.checkpoints.limits import Limits
-from resolverd.checkpoints.manifest import Manifest
+from resolverd.checkpoints.manifest import Entry, Manifest
 from resolverd.checkpoints.policy import Policy
 from resolverd.checkpoints.target import Wanted
 from resolverd.checkpoints.traffic import Lane
@@ -34,6 +34,7 @@ class Errand:
         policy: Who may read it.
         lane: How fast it may come, and when.
         earlier: The version at hand.
+        unchanged: Its files that are the same in the version that comes.
     """
 
     layout: Layout
@@ -45,6 +46,7 @@ class Errand:
     policy: Policy
     lane: Lane
     earlier: Manifest | None = None
+    unchanged: Mapping[str, Entry] = field(default_factory=dict)
 
     @property
     def asset(self) -> str:

@@ -77,7 +77,7 @@ def _learned(record: Record, file: RemoteFile, algorithm: str, job: Job) -> Reco
         value = hash_file(file.locator, [algorithm], job)[algorithm]
     except OSError as error:
         raise SourceError(f"{file.locator}: {error.strerror}. Check the file.") from error
-    return record.bound(file.name, file.stamp, Digest(algorithm, value))
+    return record.bound((file.name, file.stamp, Digest(algorithm, value)))
 
 
 def _checked(file: RemoteFile, said: Digest | None, record: Record) -> Entry:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import replace
 from functools import partial
 
 from resolverd.checkpoints import digest, disk
@@ -22,7 +23,7 @@ from resolverd.checkpoints.hashing import faults
 from resolverd.checkpoints.manifest import Entry, Manifest
 from resolverd.checkpoints.plan import Trust
 from resolverd.checkpoints.policy import readers_of
-from resolverd.checkpoints.reuse import twin
+from resolverd.checkpoints.reuse import unchanged
 from resolverd.checkpoints.sources.base import Listing, Source
 from resolverd.checkpoints.trust import Record
 from resolverd.checkpoints.verify import Unfit
@@ -80,7 +81,8 @@ def _brought(errand: Errand, source: Source, listing: Listing) -> Manifest:
     record = Record.load(layout.trust(errand.asset))
     with disk.explained(layout):
         os.makedirs(layout.partial(errand.asset), mode=0o700, exist_ok=True)
-        new = [file for file in listing.files if twin(errand.earlier, file) is None]
+        errand = replace(errand, unchanged=unchanged(errand.earlier, listing.files))
+        new = [file for file in listing.files if file.name not in errand.unchanged]
         sizes = {file.name: file.size or 0 for file in new}
         errand.lane.expect(sum(sizes.values()), source.close)
         errand.claim.hold(sizes)
@@ -93,10 +95,11 @@ def _brought(errand: Errand, source: Source, listing: Listing) -> Manifest:
             trust = "card"
         manifest = _described(errand, listing, fetched, files, trust)
         _publish(errand, manifest)
-        for file, entry in zip(listing.files, fetched, strict=True):
-            learned = Digest("sha256", entry.digests["sha256"])
-            record = record.bound(file.name, file.stamp, learned)
-        disk.write(layout.trust(errand.asset), record.dump())
+        learned = [
+            (file.name, file.stamp, Digest("sha256", entry.digests["sha256"]))
+            for file, entry in zip(listing.files, fetched, strict=True)
+        ]
+        disk.write(layout.trust(errand.asset), record.bound(*learned).dump())
         disk.discard(layout, errand.asset)
     return manifest
 

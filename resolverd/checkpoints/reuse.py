@@ -7,6 +7,7 @@ the README must not cost the weights once more. The bytes are hashed again all t
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Mapping
 
 from resolverd.checkpoints import disk
 from resolverd.checkpoints.digest import Digest
@@ -17,15 +18,21 @@ from resolverd.checkpoints.manifest import Entry, Manifest
 from resolverd.checkpoints.sources.base import RemoteFile
 
 
-def twin(earlier: Manifest | None, file: RemoteFile) -> Entry | None:
-    """The file of an earlier version that has the same path and, by the origin's word, bytes."""
+def unchanged(earlier: Manifest | None, files: Iterable[RemoteFile]) -> Mapping[str, Entry]:
+    """The files of an earlier version that have the same path and, by the origin's word, bytes."""
     if earlier is None or not earlier.whole:
-        return None
-    for entry in earlier.files:
-        if entry.path == file.name and entry.size == file.size:
-            same = (entry.digests.get(said.algorithm) == said.hex for said in file.digests)
-            return entry if file.digests and all(same) else None
-    return None
+        return {}
+    known = {entry.path: entry for entry in earlier.files}
+    return {
+        file.name: entry
+        for file in files
+        if (entry := known.get(file.name)) and file.size == entry.size and _is_same(entry, file)
+    }
+
+
+def _is_same(entry: Entry, file: RemoteFile) -> bool:
+    same = (entry.digests.get(said.algorithm) == said.hex for said in file.digests)
+    return bool(file.digests) and all(same)
 
 
 def reused(errand: Errand, file: RemoteFile, said: Digest | None) -> Entry | None:
@@ -39,7 +46,7 @@ def reused(errand: Errand, file: RemoteFile, said: Digest | None) -> Entry | Non
     Returns:
         The file, verified; None when it has to be fetched.
     """
-    entry = twin(errand.earlier, file)
+    entry = errand.unchanged.get(file.name)
     with disk.explained(errand.layout):
         disk.drop_kept(errand.layout, errand.asset, file.name)
         if entry is None:

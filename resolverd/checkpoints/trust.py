@@ -28,13 +28,18 @@ class Record:
                 return Digest(algorithm, known[3])
         return None
 
-    def bound(self, name: str, stamp: str | None, digest: Digest) -> Record:
-        """This record, with one more digest; a version without a stamp can't be bound."""
-        if stamp is None:
-            return self
-        key = (name, stamp, digest.algorithm)
-        kept = tuple(known for known in self.entries if known[:3] != key)
-        return Record((*kept, (*key, digest.hex))[-_MOST:])
+    def bound(self, *learned: tuple[str, str | None, Digest]) -> Record:
+        """This record, with more digests.
+
+        Args:
+            learned: Name, stamp and digest; a version without a stamp can't be bound.
+        """
+        known = {(name, stamp, algorithm): value for name, stamp, algorithm, value in self.entries}
+        for name, stamp, digest in learned:
+            if stamp is not None:
+                known.pop((name, stamp, digest.algorithm), None)
+                known[name, stamp, digest.algorithm] = digest.hex
+        return Record(tuple((*key, value) for key, value in known.items())[-_MOST:])
 
     def dump(self) -> bytes:
         """The record as a JSON document."""

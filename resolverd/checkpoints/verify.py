@@ -84,7 +84,7 @@ def _grow(errand: Errand, file: RemoteFile) -> Callable[[int], None]:
 
 
 def _expected(errand: Errand, source: Source, file: RemoteFile, record: Record) -> Expected:
-    bound = record.of(file.name, file.stamp)
+    bound = None if file.digests else record.of(file.name, file.stamp)
     expected = plan.expected(errand.card, file.name, file.digests, bound)
     if expected.trust == "first-use":
         asked = Aside(partial(source.sidecar, file), lambda _: source.close())
