@@ -25,6 +25,7 @@ class Found:
     size: int = 1
     digest: str | None = None
     trust: str = "card"
+    readers: None = None
 
 
 class Vanishing:
@@ -39,6 +40,9 @@ class Vanishing:
         self, asset: Asset, *, refresh: bool, progress: Callable[[Mapping[str, Any]], None] | None
     ) -> Found:
         return Found(str(self.paths.pop(0)))
+
+    async def readers(self, asset: Asset) -> None:
+        return None
 
     def shown(self, uri: str) -> str:
         return uri

@@ -89,6 +89,6 @@ def _time(path: str) -> float:
 def _names(layout: Layout, folder: str, only: str | None = None) -> list[str]:
     try:
         names = os.listdir(layout.folder(folder))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
     return sorted(name for name in names if only in {None, name.partition("-")[0]})
