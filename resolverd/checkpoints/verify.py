@@ -73,7 +73,9 @@ def verified(
         life.on(Event.MISMATCHED)
         raise Unfit(data, reason)
     life.on(Event.MATCHED)
-    if reason := structure.fault(data, file.name):
+    with disk.explained(errand.layout):
+        reason = structure.fault(data, file.name)
+    if reason:
         life.on(Event.MISMATCHED)
         raise Unfit(data, reason)
     return Entry(file.name, size, digests), expected.trust

@@ -140,12 +140,17 @@ def _progress(settings: Settings) -> Iterator[Progress | None]:
     )
     with bars.Progress(*columns, console=output.console()) as shown:
         tasks: dict[str, bars.TaskID] = {}
+        faults: dict[str, str] = {}
 
         def update(event: Event) -> None:
             uri = event["uri"]
             if uri not in tasks:
                 tasks[uri] = shown.add_task(uri.rsplit("/", 1)[-1][:24], total=event["total"])
             shown.update(tasks[uri], completed=event["done"], total=event["total"])
+            fault = event.get("fault")
+            if fault and fault != faults.get(uri):
+                faults[uri] = fault
+                output.heading(f"{fault} It is tried again.", "yellow")
 
         yield update
 

@@ -248,6 +248,14 @@ def test_a_terminal_gets_tables_within_its_width(node: Daemon) -> None:
     assert "corpus" in text
 
 
+def test_a_prefetch_on_a_terminal_says_why_it_takes_long(node: Daemon) -> None:
+    with Origin() as origin:
+        origin.put("/m.bin", b"weights", statuses=[(503, {})])
+        text = on_a_terminal(node, "prefetch", origin.url("/m.bin"))
+    assert "answered 503" in text
+    assert "1 of 1 ready" in text
+
+
 def test_top_shows_the_daemon_live_and_ends_on_q(node: Daemon) -> None:
     text = on_a_terminal(node, "top", "--interval", "0.1", keys=(b"generation", b"q"))
     assert "lookups" in text
