@@ -17,7 +17,7 @@ def pins(layout: Layout) -> frozenset[str]:
     """Assets and keys that are pinned."""
     try:
         names = os.listdir(layout.folder("pins"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return frozenset()
     return frozenset(name for name in names if not name.endswith(".new"))
 
