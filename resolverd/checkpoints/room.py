@@ -104,11 +104,15 @@ class Room:
             raise CacheError(refusal.text)
         self._waiting.add(asset)
         try:
-            with job.standing_by():
+            with job.standing_by(), job.stopping(self._look_again):
                 self._freed.wait(_LOOK_EVERY)
                 job.check()
         finally:
             self._waiting.discard(asset)
+
+    def _look_again(self) -> None:
+        with self._lock:
+            self._freed.notify_all()
 
     def fit(self) -> None:
         """Evict down to the quota, as far as what is held allows it; forget stale downloads."""
