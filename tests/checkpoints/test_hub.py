@@ -14,6 +14,7 @@ import pytest
 
 from resolverd.checkpoints.faults import Denied, VerificationError
 from resolverd.checkpoints.policy import Policy
+from resolverd.checkpoints.rules import Rule, Token
 from resolverd.checkpoints.sources.hub import listing
 from resolverd.checkpoints.sources.hub.settings import HubSettings
 from resolverd.checkpoints.target import Kind, Wanted, shown
@@ -458,6 +459,41 @@ def test_a_token_opens_a_private_repository_and_goes_nowhere_else(
     assert all("authorization" not in headers for headers in elsewhere)
     manifest = Path(node.layout.manifest(node.fetch("hg://org/tiny").key)).read_text()
     assert TOKEN not in manifest
+
+
+def test_the_token_of_a_rule_is_for_what_the_rule_is_of(
+    hub: Hub, node: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_everyones")
+    monkeypatch.setenv("OF_ORG", TOKEN)
+    rule = Rule("hg://org/", token=Token("env", "OF_ORG"))
+    node.policy = Policy(hub=HubSettings(hub.endpoint), rules=(rule,))
+    for name in ("org/tiny", "organisation/tiny"):
+        hub.repo("models", name).commit(MODEL)
+        node.fetch(f"hg://{name}")
+    shown = {request.path: request.headers["authorization"] for request in hub.requests}
+    assert {token for path, token in shown.items() if "/org/" in path} == {f"Bearer {TOKEN}"}
+    assert {token for path, token in shown.items() if "/org/" not in path} == {
+        "Bearer hf_everyones"
+    }
+
+
+@pytest.mark.parametrize(
+    ("switches", "private"), [({}, False), ({"gated": True}, True), ({"private": True}, True)]
+)
+def test_what_not_everyone_may_read_at_the_hub_not_everyone_may_read_here(
+    hub: Hub,
+    node: Bench,
+    monkeypatch: pytest.MonkeyPatch,
+    switches: dict[str, bool],
+    private: bool,  # a parameter of the test
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    hub.repo("models", "org/tiny", members={TOKEN}, **switches).commit(MODEL)
+    node.policy = Policy(hub=HubSettings(hub.endpoint), readers=())
+    path = Path(node.path(node.fetch("hg://org/tiny")), "model.safetensors")
+    others = path.stat().st_mode & 0o077
+    assert bool(others) is not private
 
 
 def test_a_redirect_of_the_api_to_another_host_is_not_followed(
