@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 import anyio.to_thread
-from anyio.abc import SocketListener
+from anyio.abc import SocketListener, TaskGroup
 
 from resolverd.config import MetricsSettings
 from resolverd.errors import ConfigError
@@ -34,7 +34,6 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-_RETRY = 30.0
 _LAG_EVERY = 0.5
 _BACKLOG = 32
 
@@ -47,7 +46,12 @@ class Metering:
         state: Gives what ``status`` answers.
         timings: What was timed; the lag of the event loop is added here.
         socket_mode: Permission bits of a Unix socket.
+
+    Attributes:
+        retry_after: Seconds after which an address that can't be had is tried again.
     """
+
+    retry_after = 30.0
 
     def __init__(
         self,
@@ -90,13 +94,13 @@ class Metering:
             if settings.listen or settings.textfile:
                 tasks.start_soon(self._measure_lag)
             if settings.listen:
-                tasks.start_soon(self._listen, settings.listen)
+                tasks.start_soon(self._listen, settings.listen, tasks)
             if settings.textfile:
                 file, every = os.fspath(settings.textfile), settings.textfile_interval
                 tasks.start_soon(self._keep_written, file, every)
             await anyio.sleep_forever()
 
-    async def _listen(self, address: str) -> None:
+    async def _listen(self, address: str, tasks: TaskGroup) -> None:
         from resolverd.serving.scrape import Endpoint  # noqa: PLC0415 -- off by default
 
         while True:
@@ -105,28 +109,37 @@ class Metering:
                     self._mended("listen")
                     listener = await SocketListener.from_socket(sock)
                     log.info("metrics: %s", address)
-                    await listener.serve(Endpoint(self._page).answer)
-            except (OSError, ConfigError) as error:
-                self._fault("listen", f"metrics can't be shown on {address}: {error}")
-            await anyio.sleep(_RETRY)
+                    await listener.serve(Endpoint(self._page).answer, tasks)
+            except (OSError, ConfigError, anyio.BrokenResourceError) as error:
+                why = error.__cause__ or error
+                self._fault("listen", f"metrics can't be shown on {address}: {why}")
+            await anyio.sleep(self.retry_after)
 
     async def _keep_written(self, file: str, every: float) -> None:
         try:
             while True:
-                made = await self._registry()
-                try:
-                    await self._in_thread(partial(_write, file, made))
-                    self._mended("textfile")
-                except OSError as error:
-                    self._fault(
-                        "textfile",
-                        f"metrics can't be written to {file}: {error.strerror}; make its folder "
-                        "writable for the daemon, or choose another metrics.textfile",
-                    )
+                await self._replace(file)
                 await anyio.sleep(every)
         finally:  # a file that stays behind would tell of a daemon that is gone
             with suppress(OSError):
                 os.unlink(file)
+
+    async def _replace(self, file: str) -> None:
+        try:
+            made = await self._registry()
+        except Exception:
+            log.exception("the metrics can't be told")
+            return
+        try:
+            await self._in_thread(partial(_write, file, made))
+        except OSError as error:
+            self._fault(
+                "textfile",
+                f"metrics can't be written to {file}: {error.strerror}; make its folder "
+                "writable for the daemon, or choose another metrics.textfile",
+            )
+        else:
+            self._mended("textfile")
 
     async def _page(self, accept: str) -> Page:
         made = await self._registry()

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import http.client
 import io
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import anyio
 from anyio.abc import SocketStream
+
+log = logging.getLogger(__name__)
 
 CONNECTIONS = 32
 _HEAD_MOST = 8192
@@ -56,11 +59,18 @@ class Endpoint:
                 return
             try:
                 with anyio.move_on_after(_SECONDS):
-                    await stream.send(await self._answered(await _head(stream)))
+                    await stream.send(await self._made(await _head(stream)))
             except (anyio.EndOfStream, anyio.BrokenResourceError):
                 return  # it left
             finally:
                 self._open.release()
+
+    async def _made(self, head: bytes | None) -> bytes:
+        try:
+            return await self._answered(head)
+        except Exception:
+            log.exception("the metrics can't be told")
+            return _response(500, Page("text/plain", b"see the daemon's log\n"))
 
     async def _answered(self, head: bytes | None) -> bytes:
         if head is None:
