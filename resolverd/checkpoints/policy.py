@@ -81,6 +81,16 @@ def trusting(policy: Policy, prefix: str) -> Policy:
     return replace(policy, schemes=schemes, file_roots=roots, rules=rules)
 
 
+def proxied(policy: Policy, uri: str) -> Policy:
+    """The policy for the URLs that a URI of another scheme leads to: its proxy is theirs."""
+    proxy = first(policy.rules, uri, lambda rule: rule.proxy)
+    if proxy is None:
+        return policy
+    others = (replace(rule, proxy=None) for rule in policy.rules)
+    own = (Rule(f"{scheme}://", proxy=proxy) for scheme in ("http", "https"))
+    return replace(policy, rules=(*others, *own))
+
+
 def _check_rules(policy: Policy, url: str, shown: str) -> None:
     if first(policy.rules, url, lambda rule: rule.allow) is False:
         raise Denied(f"{shown}: a rule of this node's operator forbids it (setting fetch.rules).")

@@ -18,6 +18,7 @@ from urllib3 import HTTPResponse
 from resolverd.checkpoints.digest import Digest
 from resolverd.checkpoints.faults import Transient
 from resolverd.checkpoints.policy import Policy
+from resolverd.checkpoints.rules import Rule
 from resolverd.checkpoints.sources.base import Listing
 from resolverd.checkpoints.sources.s3 import answers, errors
 from resolverd.checkpoints.sources.s3.errors import Elsewhere, Expired
@@ -27,6 +28,7 @@ from resolverd.checkpoints.target import Wanted
 from resolverd.errors import SourceError
 from tests.checkpoints.bucket import Bucket, Relay, S3Server, signatures_checked
 from tests.checkpoints.conftest import PART, Bench, limits
+from tests.checkpoints.origin import Origin
 
 DATA = os.urandom(5000)
 
@@ -175,6 +177,16 @@ def test_keys_that_no_folder_can_hold_are_refused(bucket: Bucket, keys: list[str
         bucket.put(key, DATA)
     with pytest.raises(SourceError, match=r"no name|a folder of others"):
         resolved(bucket, "m/")
+
+
+def test_a_rule_of_the_bucket_names_server_and_proxy(origin: Origin, bench: Bench) -> None:
+    origin.put("/bucket/a", DATA)
+    rule = Rule("s3://bucket/", endpoint="http://elsewhere.invalid", proxy=origin.url(""))
+    closed = Rule("http://", allow=False)
+    bench.policy = Policy(rules=(rule, closed), s3=S3Settings(anonymous=True))
+    assert bench.content(bench.fetch("s3://bucket/a")) == DATA
+    asked = {request["host"] for request in origin.resources["/bucket/a"].requests}
+    assert asked == {"elsewhere.invalid"}
 
 
 def test_an_older_version_can_be_named(bucket: Bucket, bench: Bench) -> None:

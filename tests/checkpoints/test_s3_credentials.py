@@ -24,6 +24,7 @@ from resolverd.checkpoints.sources.s3.signing import Credentials
 from resolverd.checkpoints.sources.s3.source import S3Source
 from resolverd.checkpoints.target import Wanted
 from resolverd.errors import SourceError
+from tests.checkpoints.bucket import S3Server
 
 FILES = {
     "credentials": "[default]\naws_access_key_id=A\naws_secret_access_key=hush\n"
@@ -234,6 +235,24 @@ def test_credentials_are_renewed_before_they_expire(home: Path) -> None:
         for _ in range(3):
             assert access.signs
         assert len(count.read_text()) == runs
+
+
+def test_a_web_identity_becomes_its_role(s3_server: S3Server, home: Path) -> None:
+    (home / "identity").write_text("a-web-identity-token\n")
+    environ = {
+        "HOME": str(home),
+        "AWS_ENDPOINT_URL_STS": s3_server.endpoint,
+        "AWS_WEB_IDENTITY_TOKEN_FILE": str(home / "identity"),
+        "AWS_ROLE_ARN": "arn:aws:iam::123456789012:role/reader",
+    }
+    found = who(environ)
+    assert found is not None
+    assert found.key.startswith("ASIA")
+    assert found.token
+    assert found.expires is not None
+    assert found.expires > time.time()
+    with pytest.raises(SourceError, match="AWS_ROLE_ARN"):
+        who({**environ, "AWS_WEB_IDENTITY_TOKEN_FILE": str(home / "nowhere")})
 
 
 def test_a_bucket_of_another_region_is_found_there(monkeypatch: pytest.MonkeyPatch) -> None:

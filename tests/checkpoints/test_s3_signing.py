@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import calendar
 import datetime
+from dataclasses import replace
 
 import pytest
 from botocore.auth import S3SigV4Auth
@@ -12,6 +13,7 @@ from botocore.credentials import Credentials as TheirCredentials
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from resolverd.checkpoints.rules import Rule, first
 from resolverd.checkpoints.sources.s3.location import Endpoint, Location, located
 from resolverd.checkpoints.sources.s3.signing import Credentials, signed
 from resolverd.errors import SourceError
@@ -87,6 +89,23 @@ def test_a_uri_names_bucket_and_key_literally(uri: str, place: Location) -> None
 def test_a_uri_that_leads_elsewhere_is_refused(uri: str) -> None:
     with pytest.raises(SourceError):
         located(uri)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "realm"),
+    [
+        (Endpoint(None, "eu-west-1", True), "https://*.amazonaws.com/"),
+        (Endpoint(None, "cn-north-1", True), "https://*.amazonaws.com.cn/"),
+        (Endpoint("http://h:9000/x/", "r", False), "http://h:9000/x/"),
+        (Endpoint("https://h:9000", "r", True), "https://*.h:9000/"),
+    ],
+)
+@pytest.mark.parametrize("region", ["eu-west-1", "cn-north-1"])
+def test_a_server_keeps_to_its_realm(endpoint: Endpoint, realm: str, region: str) -> None:
+    assert endpoint.realm == realm
+    if endpoint.url or region[:2] == endpoint.region[:2]:
+        url = replace(endpoint, region=region).url_of("bucket", "key")
+        assert first([Rule(realm, allow=True)], url, lambda rule: rule.allow)
 
 
 @pytest.mark.parametrize(

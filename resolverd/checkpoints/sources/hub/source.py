@@ -20,7 +20,7 @@ from resolverd.checkpoints.digest import Digest
 from resolverd.checkpoints.faults import Changed, RangesIgnored
 from resolverd.checkpoints.limits import Limits
 from resolverd.checkpoints.plan import Range
-from resolverd.checkpoints.policy import Policy
+from resolverd.checkpoints.policy import Policy, proxied
 from resolverd.checkpoints.sources.base import Listing, RemoteFile
 from resolverd.checkpoints.sources.http.connections import Connections
 from resolverd.checkpoints.sources.http.errors import printable, refuse_status
@@ -47,6 +47,7 @@ class HubSource:
     def __init__(self, wanted: Wanted, limits: Limits, rules: Policy) -> None:
         self._wanted = wanted
         self._repository = wanted.repository
+        rules = proxied(rules, wanted.normal)
         self._url = access.endpoint(rules.hub, os.environ)
         token = access.token_for(wanted.normal, rules, os.environ)
         self._known = token is not None

@@ -73,7 +73,7 @@ def page(body: bytes, name: str) -> Page:
         SourceError: When it is none.
     """
     root = document(body)
-    if root is None or _tag(root) != "ListBucketResult":
+    if root is None or tag(root) != "ListBucketResult":
         raise SourceError(f"{name}: the server's listing can't be read. Check the endpoint.")
     # Asked for, as XML knows no control characters; servers that don't know it don't say it.
     key = unquote_plus if _text(root, "EncodingType") == "url" else str
@@ -81,7 +81,7 @@ def page(body: bytes, name: str) -> Page:
         entries = tuple(
             Entry(key(_text(item, "Key")), int(_text(item, "Size")), _text(item, "ETag"))
             for item in root
-            if _tag(item) == "Contents"
+            if tag(item) == "Contents"
         )
     except ValueError:
         raise SourceError(f"{name}: the server's listing tells a length that is none.") from None
@@ -92,9 +92,9 @@ def page(body: bytes, name: str) -> Page:
 def error(body: bytes) -> Mapping[str, str]:
     """What an error's document says (``Code``, ``Message``, ...); empty when it is none."""
     root = document(body)
-    if root is None or _tag(root) != "Error":
+    if root is None or tag(root) != "Error":
         return {}
-    return {_tag(item): (item.text or "").strip() for item in root}
+    return {tag(item): (item.text or "").strip() for item in root}
 
 
 def document(body: bytes) -> ElementTree.Element | None:
@@ -107,9 +107,10 @@ def document(body: bytes) -> ElementTree.Element | None:
         return None
 
 
-def _tag(element: ElementTree.Element) -> str:
+def tag(element: ElementTree.Element) -> str:
+    """An element's name, without its namespace."""
     return element.tag.rpartition("}")[2]
 
 
 def _text(element: ElementTree.Element, name: str) -> str:
-    return next((item.text or "" for item in element if _tag(item) == name), "")
+    return next((item.text or "" for item in element if tag(item) == name), "")

@@ -22,7 +22,8 @@ def found(
 
     Args:
         settings: What the operator says.
-        environ: ``AWS_ACCESS_KEY_ID``, ``AWS_SECRET_ACCESS_KEY``, ``AWS_SESSION_TOKEN``.
+        environ: ``AWS_ACCESS_KEY_ID``, ``AWS_SECRET_ACCESS_KEY``, ``AWS_SESSION_TOKEN``; else
+            ``AWS_WEB_IDENTITY_TOKEN_FILE`` and ``AWS_ROLE_ARN``.
         profile: What Amazon's files say.
 
     Raises:
@@ -30,16 +31,26 @@ def found(
     """
     if settings.anonymous:
         return None
+    return (
+        (None if settings.profile else _from_environment(environ))
+        or _from_profile(profile)
+        or (role.credentials(environ) if settings.instance_role else None)
+    )
+
+
+def _from_environment(environ: Mapping[str, str]) -> Credentials | None:
     key, secret = environ.get("AWS_ACCESS_KEY_ID"), environ.get("AWS_SECRET_ACCESS_KEY")
-    if key and secret and not settings.profile:
+    if key and secret:
         return Credentials(key, secret, environ.get("AWS_SESSION_TOKEN") or None)
+    return role.web_identity(environ) if environ.get("AWS_WEB_IDENTITY_TOKEN_FILE") else None
+
+
+def _from_profile(profile: Mapping[str, str]) -> Credentials | None:
     key, secret = profile.get("aws_access_key_id"), profile.get("aws_secret_access_key")
     if key and secret:
         return Credentials(key, secret, profile.get("aws_session_token") or None)
     if command := profile.get("credential_process"):
         return _from_process(command)
-    if settings.instance_role:
-        return role.credentials(environ)
     _refuse_unknown(profile)
     return None
 

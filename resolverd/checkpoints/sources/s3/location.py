@@ -77,6 +77,14 @@ class Endpoint:
         asked = urlencode(sorted((query or {}).items()), quote_via=quote, safe="-_.~")
         return f"{scheme}://{host}{path}/{quote(key, safe='/-_.~')}{'?' if asked else ''}{asked}"
 
+    @property
+    def realm(self) -> str:
+        """What all its URLs begin with, whatever bucket and region."""
+        scheme, host, path = self._base()
+        if self.url is None:
+            return f"{scheme}://*.{host.partition('.')[2].partition('.')[2]}/"
+        return f"{scheme}://{'*.' if self.in_host else ''}{host}{path}/"
+
     def _base(self) -> tuple[str, str, str]:
         if self.url is not None:
             parts = urlsplit(self.url)

@@ -1,23 +1,26 @@
-"""Credentials of the machine's or container's role, from the service that the cloud gives each.
+"""Credentials of a role: the machine's or container's, or one that a web identity stands for.
 
-Only where the operator allows it: they are the whole node's, not a user's.
+The machine's only where the operator allows it: they are the whole node's, not the daemon's. A web
+identity (Kubernetes hands one to a service account's pods) is the daemon's own.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlencode, urljoin, urlsplit
 
 import urllib3
 from urllib3.exceptions import HTTPError
 
+from resolverd.checkpoints.sources.s3 import answers
 from resolverd.checkpoints.sources.s3.signing import Credentials
 from resolverd.errors import SourceError
 
 _MACHINE = "http://169.254.169.254"
 _CONTAINER = "http://169.254.170.2"
 _ROLES = "/latest/meta-data/iam/security-credentials/"
+_FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 _MOST = 1 << 16
 
 
@@ -27,9 +30,7 @@ def credentials(environ: Mapping[str, str]) -> Credentials:
     Raises:
         SourceError: When neither answers with credentials.
     """
-    http = urllib3.PoolManager(
-        timeout=urllib3.Timeout(connect=2.0, read=5.0), retries=urllib3.Retry(2, redirect=0)
-    )
+    http = _http()
     try:
         document = json.loads(_container(http, environ) or _machine(http, environ))
         return Credentials.load(document, "Token")
@@ -40,6 +41,43 @@ def credentials(environ: Mapping[str, str]) -> Credentials:
         ) from None
     finally:
         http.clear()
+
+
+def web_identity(environ: Mapping[str, str]) -> Credentials:
+    """Have Amazon's token service turn ``AWS_WEB_IDENTITY_TOKEN_FILE`` into ``AWS_ROLE_ARN``.
+
+    Raises:
+        SourceError: When it does not.
+    """
+    region = environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or "us-east-1"
+    url = environ.get("AWS_ENDPOINT_URL_STS") or f"https://sts.{region}.amazonaws.com"
+    http = _http()
+    try:
+        with open(environ["AWS_WEB_IDENTITY_TOKEN_FILE"], encoding="ascii") as file:
+            token = file.read(_MOST).strip()
+        fields = {
+            "Action": "AssumeRoleWithWebIdentity",
+            "Version": "2011-06-15",
+            "RoleArn": environ["AWS_ROLE_ARN"],
+            "RoleSessionName": environ.get("AWS_ROLE_SESSION_NAME") or "resolverd",
+            "WebIdentityToken": token,
+        }
+        document = answers.document(_asked(http, "POST", url, _FORM, urlencode(fields)))
+        found = {} if document is None else {answers.tag(e): e.text for e in document.iter()}
+        return Credentials.load(found, "SessionToken")
+    except (HTTPError, OSError, ValueError, LookupError, TypeError) as error:
+        raise SourceError(
+            f"the web identity gives no credentials ({type(error).__name__}): check AWS_ROLE_ARN, "
+            "AWS_WEB_IDENTITY_TOKEN_FILE, and that the role trusts this service account."
+        ) from None
+    finally:
+        http.clear()
+
+
+def _http() -> urllib3.PoolManager:
+    return urllib3.PoolManager(
+        timeout=urllib3.Timeout(connect=2.0, read=5.0), retries=urllib3.Retry(2, redirect=0)
+    )
 
 
 def _machine(http: urllib3.PoolManager, environ: Mapping[str, str]) -> bytes:
@@ -65,8 +103,14 @@ def _container(http: urllib3.PoolManager, environ: Mapping[str, str]) -> bytes |
     return _asked(http, "GET", url, {"Authorization": token} if token else {})
 
 
-def _asked(http: urllib3.PoolManager, method: str, url: str, headers: Mapping[str, str]) -> bytes:
-    response = http.request(method, url, headers=headers, preload_content=False)
+def _asked(
+    http: urllib3.PoolManager,
+    method: str,
+    url: str,
+    headers: Mapping[str, str],
+    body: str | None = None,
+) -> bytes:
+    response = http.request(method, url, headers=headers, body=body, preload_content=False)
     with response:
         if response.status != 200:
             raise LookupError(f"status {response.status}")

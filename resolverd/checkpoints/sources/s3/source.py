@@ -51,7 +51,8 @@ class S3Source:
         self._limits = limits
         self._access = Access(self._shown, _settings(rules, wanted.normal), os.environ)
         sign = self._access.sign
-        means = policy.trusting(rules, self._access.endpoint.url_of(self._place.bucket))
+        means = policy.proxied(rules, wanted.normal)
+        means = policy.trusting(means, self._access.endpoint.realm)
         self._connections = Connections(self._shown, limits, means, sign, follow=False)
         self._objects: dict[str, HttpSource] = {}
 
