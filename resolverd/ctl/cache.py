@@ -73,7 +73,10 @@ def list_cached(settings: Settings, *, keys: bool) -> None:
 @click.option("--force", is_flag=True, help="Also what is pinned. What is leased always stays.")
 @command
 def remove(settings: Settings, targets: tuple[str, ...], *, force: bool) -> int:
-    """Remove checkpoints: of a name or a URI every version, of a key that one object."""
+    """Remove checkpoints from the cache.
+
+    Of a name or a URI every version, of a key that one object.
+    """
     rows = settings.client().cache_remove(targets, force=force)
     if settings.json:
         output.print_json(rows)
@@ -114,9 +117,10 @@ def collect(settings: Settings, to: int | None, *, dry_run: bool) -> None:
 )
 @command
 def pin(settings: Settings, targets: tuple[str, ...]) -> None:
-    """Have checkpoints stay, whatever room is needed; also over a restart.
+    """Have checkpoints stay, whatever room is needed.
 
-    A name or a URI need not be in the cache yet, and also holds for versions fetched later.
+    Also over a restart. A name or a URI need not be in the cache yet, and holds for versions
+    fetched later, too.
     """
     rows = settings.client().cache_pin(targets)
     if settings.json:
