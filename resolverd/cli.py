@@ -27,8 +27,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(130)
     except ResolverdError as error:
         for line in str(error).splitlines():
-            sys.stderr.write(f"resolverd: {line}\n")
+            sys.stderr.write(f"{_severity()}resolverd: {line}\n")
         sys.exit(1)
+
+
+def _severity() -> str:
+    """What journald reads as the priority of an error's line; nothing for anybody else."""
+    from resolverd.journal import is_journal  # noqa: PLC0415 -- when something went wrong
+
+    return "<3>" if is_journal(os.environ) else ""
 
 
 def _parser() -> argparse.ArgumentParser:

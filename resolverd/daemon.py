@@ -96,6 +96,16 @@ def run(config: Path | None, environ: MutableMapping[str, str], flags: Layer) ->
     """
     os.umask(0o022)  # what is published is for others to read, whatever the shell's own says
     notifier = Notifier.taken(environ)
+    try:
+        _run(config, environ, flags, notifier)
+    except ResolverdError as error:
+        notifier.failed(str(error))
+        raise
+
+
+def _run(
+    config: Path | None, environ: MutableMapping[str, str], flags: Layer, notifier: Notifier
+) -> None:
     listener = from_systemd(environ)
     system = os.geteuid() == 0 or (listener is not None and not _is_users(listener.path, environ))
 

@@ -44,7 +44,7 @@ def log_to_stderr(level: str, environ: Mapping[str, str], identifier: str = "res
     """
     handler: logging.Handler
     try:
-        handler = JournalHandler(SOCKET, identifier) if _is_journal(environ) else _plain()
+        handler = JournalHandler(SOCKET, identifier) if is_journal(environ) else _plain()
     except OSError:
         handler = _plain()
     logging.basicConfig(level=level.upper(), handlers=[handler])
@@ -144,7 +144,7 @@ def packed(fields: Mapping[str, object]) -> bytes:
     return b"".join(parts)
 
 
-def _is_journal(environ: Mapping[str, str]) -> bool:
+def is_journal(environ: Mapping[str, str]) -> bool:
     """Whether stderr is the stream that systemd connected to the journal."""
     try:
         status = os.fstat(sys.stderr.fileno())

@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 _PAUSE = 2.0
 _AGAIN = 0.2
 _MORE_TIME = 20.0
+_FAILED_PAUSE = 3.0  # a wrong configuration must not keep a core busy with starts
 _MOST_WAITING = 64
 
 
@@ -55,6 +56,12 @@ class Notifier:
         """The configuration is being read; ``ready`` follows, also when nothing came of it."""
         now = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
         self._say(f"RELOADING=1\nMONOTONIC_USEC={now}")
+
+    def failed(self, reason: str) -> None:
+        """The daemon can't start: say why, and wait a little before the next try can begin."""
+        if self._address is not None:
+            self._say(f"STATUS=can't start: {reason.splitlines()[0]}")
+            time.sleep(_FAILED_PAUSE)
 
     def stopping(self) -> None:
         """The daemon ends now."""

@@ -39,6 +39,17 @@ def test_the_manager_hears_of_start_reload_stop_and_how_it_fares(tmp_path: Path)
         told(manager, lambda message: message.startswith("STOPPING=1"))
 
 
+def test_a_daemon_that_can_not_start_says_why_before_it_is_started_again(tmp_path: Path) -> None:
+    notify = str(tmp_path / "notify")
+    with Manager(notify) as manager, daemon("--config", "/none", start=False) as node:
+        node.environ = {"NOTIFY_SOCKET": notify}
+        started(node, node.command)
+        status = "STATUS=can't start: /none: cannot be read: No such file or directory."
+        told(manager, lambda message: message.startswith(status))
+        assert node.process is not None
+        assert node.process.wait(30) == 1
+
+
 def test_an_abort_leaves_the_stacks_of_all_threads_in_the_log() -> None:
     with daemon() as node:
         node.signal(signal.SIGABRT)
@@ -71,4 +82,4 @@ def test_systemd_holds_the_socket_before_during_and_after_the_daemon(tmp_path: P
 
 def started(node: Daemon, command: list[str]) -> None:
     with (node.folder / "log").open("ab") as log:
-        node.process = subprocess.Popen(command, stderr=log, env=dict(os.environ))
+        node.process = subprocess.Popen(command, stderr=log, env={**os.environ, **node.environ})
