@@ -88,6 +88,23 @@ def test_a_daemon_that_is_no_member_of_a_group_lets_it_read_all_the_same(folder:
     assert not reads(tree / "a", 60000, 60005)
 
 
+@needs_root
+def test_where_a_group_can_not_be_let_in_nobody_is_and_the_remedy_is_told(folder: Path) -> None:
+    tree = folder / "tree"
+    tree.mkdir()
+    (tree / "a").write_bytes(DATA)
+    code = (
+        "import sys; from resolverd.checkpoints.disk.permissions import freeze\n"
+        "try: freeze(sys.argv[1], (60001,))\n"
+        "except Exception as error: print(type(error).__name__, error)"
+    )
+    alone = ["unshare", "--user", "--map-root-user", sys.executable, "-c", code, str(tree)]
+    told = subprocess.run(alone, capture_output=True, text=True, check=True).stdout
+    assert "CacheError" in told
+    assert "SupplementaryGroups=" in told
+    assert not reads(tree / "a", 60000, 60001)
+
+
 def policy(origin: Origin, **more: object) -> Policy:
     rule = Rule(origin.url("/gated/"), token=Token("text", "a-token"), **more)  # type: ignore[arg-type]
     return Policy(rules=(rule,), readers=(60001,))

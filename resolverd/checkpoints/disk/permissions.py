@@ -14,6 +14,7 @@ from collections.abc import Iterator
 
 from resolverd.checkpoints.disk.durable import sync_folder
 from resolverd.checkpoints.rules import Readers
+from resolverd.errors import CacheError
 
 _ACL = "system.posix_acl_access"
 _HEAD, _ENTRY = struct.Struct("<I"), struct.Struct("<HHI")
@@ -26,7 +27,8 @@ def freeze(tree: str, readers: Readers = None) -> None:
     """Make a tree durable, and its files read-only for those who may read them.
 
     Raises:
-        OSError: When the file system can't keep this.
+        OSError: When the file system fails.
+        CacheError: When it can't keep who may read.
     """
     for path, is_folder in _all(tree):
         _open_to(path, readers, is_folder=is_folder)
@@ -57,16 +59,32 @@ def _open_to(path: str, readers: Readers, *, is_folder: bool) -> None:
     further = [gid for gid in readers if gid != owning]
     read = 0o5 if is_folder else 0o4
     if further:
-        os.setxattr(path, _ACL, _listed(further, owning is not None, is_folder=is_folder))
+        _list(path, _listed(further, owning is not None, is_folder=is_folder))
     elif owning is not None:
         os.chmod(path, (0o700 if is_folder else 0o400) | read << 3)
+
+
+def _list(path: str, entries: bytes) -> None:
+    """Write an access list.
+
+    Raises:
+        CacheError: When the file system, or this container, takes none for these groups.
+    """
+    try:
+        os.setxattr(path, _ACL, entries)
+    except OSError as error:
+        raise CacheError(
+            f"{path}: can't be opened to its read_groups alone: {error.strerror}. Name one group "
+            "that the daemon's user is a member of (SupplementaryGroups=), or put the cache on a "
+            "file system with access lists."
+        ) from None
 
 
 def _belongs(path: str, gid: int) -> bool:
     """Give a file to a group, where that is the daemon's to do."""
     try:
         os.chown(path, -1, gid)
-    except PermissionError:
+    except OSError:  # no member of it, or a container that does not know it
         return False
     return True
 
