@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 from urllib.parse import urljoin
 
 from resolverd.checkpoints.digest import GIT_BLOB, Digest
 from resolverd.checkpoints.repository import PATTERNS, is_commit, is_wanted
+from resolverd.checkpoints.sources import names
 from resolverd.checkpoints.sources.base import RemoteFile
 from resolverd.errors import SourceError
 
@@ -24,7 +24,6 @@ FILES_MOST = 100_000
 """Files that one repository may give."""
 
 _HEX = re.compile(r"[0-9a-f]+")
-_PART_MOST = 240  # NAME_MAX is 255
 _NEXT = re.compile(r"""<([^<>]*)>\s*;\s*rel="?next"?""")
 
 
@@ -84,21 +83,24 @@ def chosen(entries: Iterable[Mapping[str, Any]], kind: str, name: str) -> tuple[
     Raises:
         SourceError: When there is none, or one has a name that no folder can hold.
     """
-    files = [_file(entry, name) for entry in entries]
-    wanted = sorted((f for f in files if is_wanted(f.name, kind)), key=lambda file: file.name)
-    if not wanted:
-        there = ", ".join(sorted(file.name for file in files)[:10]) or "nothing"
+    there = list(entries)
+    files = [_file(entry, name) for entry in there if is_wanted(str(entry.get("path")), kind)]
+    if not files:
+        seen = ", ".join(sorted(f"{entry.get('path')!r:.80}" for entry in there)[:10]) or "nothing"
         raise SourceError(
-            f"{name}: has no file for a {kind} ({', '.join(PATTERNS[kind])}); there is: {there}."
+            f"{name}: has no file for a {kind} ({', '.join(PATTERNS[kind])}); there is: {seen}."
         )
-    _refuse_clashes([file.name for file in wanted], name)
-    return tuple(wanted)
+    if clash := names.clash(file.name for file in files):
+        raise SourceError(f"{name}: {clash!r} is there twice, or is a file and a folder.")
+    return tuple(sorted(files, key=lambda file: file.name))
 
 
 def _file(entry: Mapping[str, Any], name: str) -> RemoteFile:
     path, size, lfs = entry.get("path"), entry.get("size"), entry.get("lfs")
-    if not isinstance(path, str) or not _is_sound(path):
-        raise SourceError(f"{name}: {path!r} is no name that a file can have: it is not fetched.")
+    if not isinstance(path, str) or not names.is_sound(path):
+        raise SourceError(
+            f"{name}: {path!r:.200} is no name that a file can have: it is not fetched."
+        )
     if isinstance(lfs, dict):
         said, size = _digest("sha256", 64, lfs.get("oid")), lfs.get("size", size)
     else:
@@ -113,29 +115,6 @@ def _file(entry: Mapping[str, Any], name: str) -> RemoteFile:
 def _digest(algorithm: str, length: int, value: object) -> Digest | None:
     text = value.removeprefix("sha256:") if isinstance(value, str) else ""
     return Digest(algorithm, text) if len(text) == length and _HEX.fullmatch(text) else None
-
-
-def _is_sound(path: str) -> bool:
-    """Whether a path stays below its folder, and can be a file's there."""
-    try:
-        parts = path.encode("utf-8").split(b"/")
-    except UnicodeEncodeError:
-        return False
-    return (
-        not {b"", b".", b".."} & set(parts)
-        and b"\0" not in path.encode()
-        and max(map(len, parts)) <= _PART_MOST
-        and len(path) < 2048
-    )
-
-
-def _refuse_clashes(names: Sequence[str], shown: str) -> None:
-    """Refuse names that one folder can't hold together."""
-    folders = {path[:at] for path in names for at, char in enumerate(path) if char == "/"}
-    twice = next((a for a, b in pairwise(names) if a == b), None)
-    clash = twice or next((path for path in names if path in folders), None)
-    if clash is not None:
-        raise SourceError(f"{shown}: {clash!r} is there twice, or a file and a folder.")
 
 
 def _json(body: bytes, name: str) -> Any:

@@ -17,6 +17,7 @@ from resolverd.checkpoints.limits import Limits
 from resolverd.checkpoints.plan import Range
 from resolverd.checkpoints.policy import Policy
 from resolverd.checkpoints.rules import first
+from resolverd.checkpoints.sources import names
 from resolverd.checkpoints.sources.base import Listing, RemoteFile
 from resolverd.checkpoints.sources.http.connections import Connections
 from resolverd.checkpoints.sources.http.dialect import Dialect
@@ -197,12 +198,10 @@ def _settings(rules: Policy, uri: str) -> S3Settings:
     )
 
 
-def _refuse_names(names: list[str], shown: str) -> None:
+def _refuse_names(keys: list[str], shown: str) -> None:
     """Refuse keys that no folder can hold."""
-    folders = {name[:at] for name in names for at, char in enumerate(name) if char == "/"}
-    for name in names:
-        parts = name.split("/")
-        if {"", ".", ".."} & set(parts) or "\0" in name or max(map(len, parts)) > 240:
-            raise SourceError(f"{shown}: the key {name!r} is no name that a file can have.")
-        if name in folders:
-            raise SourceError(f"{shown}: {name!r} is an object, and a folder of others.")
+    for key in keys:
+        if not names.is_sound(key):
+            raise SourceError(f"{shown}: the key {key!r} is no name that a file can have.")
+    if clash := names.clash(keys):
+        raise SourceError(f"{shown}: {clash!r} is an object, and a folder of others.")
