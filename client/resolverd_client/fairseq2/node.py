@@ -129,8 +129,17 @@ class Node(Client):
         self._sources = [each for each in self._sources if each != source]
         self.clear_cache()
 
-    def card(self, source: str, name: str) -> bytes | None:
-        """Give a card of one store, packed.
+    def kept(self, key: tuple[str, str]) -> Any:
+        """Give what ``card`` has found out about a source and a name; None for nothing."""
+        return self._link.kept(key)
+
+    @property
+    def replies(self) -> object:
+        """Stands for all that is kept: another object whenever a card may have changed."""
+        return self._link.replies
+
+    def card(self, source: str, name: str) -> bytes:
+        """Ask for a card of one store, packed; empty when it has none of that name.
 
         One request brings whatever else retrieving it takes: its environments, its bases, in all
         stores that were taken. What is not there is kept as well as what is.
@@ -142,13 +151,12 @@ class Node(Client):
         Raises:
             ResolverdError: The daemon does not answer, or has no such store any more.
         """
-        packed = self._link.kept((source, name))
-        if packed is not None:
-            return packed  # type: ignore[no-any-return]
-        stem = name.partition("@")[0]
-        if self._link.kept(stem):
-            return None
-        return self._ask_cards(stem).get((source, name))
+        link, key, stem = self._link, (source, name), name.partition("@")[0]
+        replies = link.replies
+        if link.kept(stem) and replies is not None and replies is link.replies:
+            # All of the stem's cards are kept, and this one is not among them.
+            return replies.packed.setdefault(key, b"")  # type: ignore[no-any-return]
+        return self._ask_cards(stem).get(key, b"")  # type: ignore[no-any-return]
 
     def _ask_cards(self, stem: str) -> dict[object, Any]:
         sources = self._sources

@@ -90,6 +90,20 @@ class NodeAssetStore(AssetStore):
 
     def maybe_retrieve_card(self, name: str) -> AssetCard | None:
         """Give a card with its bases, or None."""
+        kept = self._node.replies
+        if kept is not None:
+            try:
+                card = self._own.maybe_retrieve_card(name)
+            except Exception:
+                if self._node.replies is kept:
+                    raise
+            else:
+                if self._node.replies is kept:  # so all of it is of one generation
+                    return card
+        return self._retrieve_anew(name)
+
+    def _retrieve_anew(self, name: str) -> AssetCard | None:
+        """Retrieve a card as often as what is served changes meanwhile."""
         node = self._node
         for _ in range(_TRIES):
             before = node.generation

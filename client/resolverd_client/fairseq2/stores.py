@@ -133,7 +133,9 @@ class NodeProvider(AssetMetadataProvider):
     ) -> None:
         self.served = served
         self._source = source
+        self._served = served.source
         self._node = node
+        self._kept = node.kept
         self._load = load
         self._own: AssetMetadataProvider | None = None
         self._lock = Lock()
@@ -169,12 +171,13 @@ class NodeProvider(AssetMetadataProvider):
         """Give a card as a fresh object, or None."""
         own = self._own
         if own is None:
-            try:
-                packed = self._node.card(self.served.source, name)
-            except ResolverdError as error:
-                own = self._fall_back(error)
-            else:
-                return None if packed is None else self._unpacked(packed)
+            packed = self._kept((self._served, name))
+            if packed is None:
+                try:
+                    packed = self._node.card(self._served, name)
+                except ResolverdError as error:
+                    return self._fall_back(error).maybe_get_metadata(name)  # type: ignore[no-any-return]
+            return self._unpacked(packed) if packed else None
         return own.maybe_get_metadata(name)  # type: ignore[no-any-return]
 
     def _unpacked(self, packed: bytes) -> dict[str, object]:
