@@ -6,10 +6,12 @@ import logging
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 import anyio
+import anyio.to_thread
 from resolverd_client.errors import FetchError, ResolverdError
 
 from resolverd.cards.resolve import Resolution
@@ -17,6 +19,7 @@ from resolverd.serving.arguments import check, known, maybe, seconds
 from resolverd.serving.call import Call, Reply
 from resolverd.serving.card_requests import CardRequests, not_found
 from resolverd.serving.members import member
+from resolverd.serving.promises import promised
 from resolverd.serving.readers import check_reader
 from resolverd.serving.targets import Asset, read
 
@@ -220,7 +223,12 @@ class CheckpointRequests:
         }
 
     async def _read(self, target: object) -> list[Asset]:
-        return read(target, self._resolve)
+        assets = read(target, self._resolve)
+        if any(asset.name is None and asset.checksum is None for asset in assets):
+            index = self._cards.snapshot.index
+            look = partial(promised, index=index, resolve=self._resolve)
+            return [await anyio.to_thread.run_sync(look, asset) for asset in assets]
+        return assets
 
     def _resolve(self, name: str, env: str | None) -> Resolution:
         found = self._cards.resolution(name, env)

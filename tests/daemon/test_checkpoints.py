@@ -267,3 +267,26 @@ def test_another_daemons_file_is_not_taken_for_this_namespaces(
     told = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout
     assert "not-local" in told
     assert str(node.cache) in told
+
+
+def test_what_a_card_promises_holds_for_its_uri_alone(node: Daemon, origin: Origin) -> None:
+    url = offer(origin, "/m.bin", DATA)
+    put(node, "m", checkpoint=url, checksum="sha256:" + "0" * 64)
+    with pytest.raises(VerificationError):
+        node.client().path(uri=url, kind="model")
+
+
+def test_a_prefetch_and_a_request_by_uri_are_one_download(node: Daemon, origin: Origin) -> None:
+    gate = threading.Event()
+    resource = origin.put("/m.bin", DATA, gate=gate, gate_at=1 << 20)
+    url = origin.url("/m.bin")
+    put(node, "m", checkpoint=url, checksum=f"sha256:{SHA256}")
+    node.client().prefetch(["m"], wait=False)
+    eventually(lambda: resource.sent)
+    told: list[object] = []
+    with ThreadPoolExecutor(1) as pool:
+        by_uri = pool.submit(node.client().path, uri=url, kind="model", progress=told.append)
+        eventually(lambda: told)
+        gate.set()
+        assert by_uri.result(60).read_bytes() == DATA
+    assert resource.sent == len(DATA)

@@ -11,6 +11,7 @@ import io
 import json
 import logging
 import os
+import runpy
 import sys
 import time
 from functools import partial
@@ -247,6 +248,18 @@ def command(arguments, environ):
     return [0, output.getvalue()]
 
 
+def told_by_command(environ):
+    """What ``python -m resolverd_client.fairseq2`` prints; run in a child."""
+    os.environ.update(environ)
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output):
+        try:
+            runpy.run_module("resolverd_client.fairseq2", run_name="__main__")
+        except SystemExit as end:
+            return [end.code, output.getvalue()]
+    return None
+
+
 def together(calls):
     """Run requests at once, each in a forked child; give their answers in order."""
     pipes = [os.pipe() for _ in calls]
@@ -290,7 +303,7 @@ REQUESTS = {
         do.__name__: do
         for do in (
             arranged, sources, keep, ask, names, requests, fetch, command, together, strange,
-            checkpoint, model,
+            checkpoint, model, told_by_command,
         )
     },
 }  # fmt: skip

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.checkpoints.bucket import s3_running
 from tests.checkpoints.hub import hub_running, safetensors
 from tests.checkpoints.origin import Origin
 from tests.daemon.running import card, daemon, eventually, write
@@ -151,6 +152,15 @@ def test_a_hub_repository_is_the_daemons_folder_of_its_files(fetch):
     assert Path(model["path"]).is_relative_to(node.cache)
 
 
+def test_an_object_of_s3_is_a_local_file_where_fairseq2_alone_would_read_it_remotely(fetch):
+    with s3_running() as server, daemon(environ={"AWS_ENDPOINT_URL": server.endpoint}) as node:
+        bucket = server.bucket("public")
+        bucket.put("m.bin", DATA)
+        answer = fetch(bucket.uri("m.bin"), node)["answer"]
+    assert answer["files"] == {"m.bin": sha256(DATA)}
+    assert Path(answer["path"]).is_relative_to(node.cache)
+
+
 def test_what_the_daemon_may_not_fetch_fairseq2_fetches_itself(fetch, origin, own_cache):
     resource = origin.put("/denied.bin", DATA)
     with daemon(environ={"RESOLVERD_FETCH__SCHEMES": '["file"]'}) as strict:
@@ -209,11 +219,11 @@ def small(extended, origin, tmp_path_factory):
     return {**made, "resource": resource, "size": len(data), "sha256": sha256(data)}
 
 
-def offer(node, small, origin):
+def offer(node, small, origin, **more):
     """Put a card of the small model into a daemon's store."""
     config = "".join(f"  {key}: {value}\n" for key, value in small["config"].items())
     fields = {"model_family": "llama", "model_arch": "llama2_7b", "checksum": small["sha256"]}
-    text = card("small", checkpoint=origin.url("/model.pt"), **fields)
+    text = card("small", **{"checkpoint": origin.url("/model.pt"), **fields, **more})
     write(node.store / "small.yaml", f"{text}model_config:\n{config}")
     eventually(lambda: node.client().maybe_get_metadata("small"))
 
@@ -235,6 +245,30 @@ def test_sixteen_jobs_at_once_load_a_model_whose_bytes_are_fetched_once(extended
             assert answer["warnings"] == []
             (path,) = answer["paths"]
             assert Path(path).is_relative_to(node.cache / "objects")
+
+
+@pytest.mark.parametrize("wanted", ["1", ""], ids=["localised", "not"])
+def test_a_checkpoint_with_a_path_is_localised_only_when_the_job_asks(
+    extended, origin, small, wanted
+):
+    with daemon() as node:
+        write(node.store / "sub" / "model.pt", "").write_bytes(small["resource"].data)
+        offer(node, small, origin, checkpoint="sub/model.pt", localise="true")
+        more = environ(node, RESOLVERD_LOCALISE=wanted)
+        (answer,) = extended.ask("together", calls=[["model", {"name": "small", "environ": more}]])
+        assert answer["sum"] == small["sum"]
+        paths = [Path(path).is_relative_to(node.cache / "objects") for path in answer["paths"]]
+        assert paths == ([True] if wanted else [])
+
+
+def test_the_command_tells_who_reads_each_store(extended, node, own_cache):
+    asked = {"RESOLVERD_SOCKET": str(node.socket), "FAIRSEQ2_ASSET_DIR": str(node.store)}
+    (answer,) = extended.ask("together", calls=[["told_by_command", {"environ": asked}]])
+    code, text = answer
+    assert code == 0
+    assert f"  resolverd  path:{node.store}\n" in text
+    assert "  fairseq2   package:fairseq2.assets.cards\n" in text
+    assert str(node.socket) in text
 
 
 def test_the_ranks_of_a_gang_on_two_nodes_have_the_file_from_their_own_daemon(

@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from resolverd_client.fairseq2 import internals
+from resolverd_client.fairseq2 import internals, localise
 from resolverd_client.fairseq2.node import Node, log
 
 __all__ = ["setup"]
@@ -46,14 +46,16 @@ def setup(container: Any) -> None:
     from resolverd_client.fairseq2.reload import following  # noqa: PLC0415
     from resolverd_client.fairseq2.stores import NodeFileLoader, NodePackageLoader  # noqa: PLC0415
 
-    node = Node(os.environ)
+    node, localising = Node(os.environ), localise.wanted(os.environ)
     internals.wrap(
         container,
         {
             "FileAssetMetadataLoader": lambda own, _: NodeFileLoader(own, node),
             "PackageAssetMetadataLoader": lambda own, _: NodePackageLoader(own, node),
-            "AssetDownloadManager": lambda own, resolver: NodeDownloadManager(own, node, resolver),
-            "AssetStore": lambda own, _: following(own, node),
+            "AssetDownloadManager": lambda own, resolver: NodeDownloadManager(
+                own, node, resolver, localising=localising
+            ),
+            "AssetStore": lambda own, _: following(own, node, localising=localising),
         },
     )
     offer_environment(container, node)

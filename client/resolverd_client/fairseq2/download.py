@@ -19,7 +19,7 @@ from resolverd_client.errors import (
     ResolverdError,
     VerificationError,
 )
-from resolverd_client.fairseq2 import internals
+from resolverd_client.fairseq2 import internals, localise
 from resolverd_client.fairseq2.node import Node, log
 from resolverd_client.fairseq2.progress import Bar
 from resolverd_client.local import Lease
@@ -36,17 +36,22 @@ class NodeDownloadManager(AssetDownloadManager):
         own: fairseq2's manager.
         node: The daemon.
         resolver: Gives fairseq2's progress reporter.
+        localising: Whether local files are read through the daemon's cache.
     """
 
-    def __init__(self, own: AssetDownloadManager, node: Node, resolver: Any) -> None:
+    def __init__(
+        self, own: AssetDownloadManager, node: Node, resolver: Any, *, localising: bool
+    ) -> None:
         self._own = own
         self._node = node
         self._resolver = resolver
+        self._localising = localising
 
     @property
     def supported_schemes(self) -> Set[str]:
-        """What fairseq2's own manager supports."""
-        return self._own.supported_schemes  # type: ignore[no-any-return]
+        """What fairseq2's own manager supports, and local files that are to be localised."""
+        schemes: Set[str] = self._own.supported_schemes
+        return schemes | {localise.SCHEME} if self._localising else schemes
 
     def download_model(self, uri: Any, model_name: str = "", **options: Any) -> Path:
         """Give the local path of a model's checkpoint."""
@@ -66,26 +71,48 @@ class NodeDownloadManager(AssetDownloadManager):
     def _from_node(self, uri: Any, name: str, kind: str, options: dict[str, Any]) -> Path | None:
         """Ask the daemon; None when fairseq2 has to fetch the file by itself."""
         text = str(uri)
+        local = text.partition(":")[0] == localise.SCHEME
+        if not local and text.partition(":")[0] not in SCHEMES:
+            return None
+        text = localise.file_uri(text)
+        try:
+            path = self._ask(text, kind, refresh=bool(options.get("force")))
+        except (FetchError, VerificationError) as error:
+            raise internals.download_error(uri, name, kind, str(error)) from error
+        return localise.path_of(text) if local and path is None else path
+
+    def _ask(self, uri: str, kind: str, *, refresh: bool) -> Path | None:
+        """Ask the daemon; None when it can't say anything about the file.
+
+        Raises:
+            FetchError, VerificationError: What it says.
+        """
         self._node.stores()  # the first contact, unless there was one
-        if self._node.gone or text.partition(":")[0] not in SCHEMES:
+        if self._node.gone:
             return None
         try:
-            return self._lease(text, kind, refresh=bool(options.get("force")))
+            return self._lease(uri, kind, refresh=refresh)
         except DaemonUnavailableError as error:
             self._node.give_up(error)
         except (FetchError, VerificationError) as error:
             if error.code != "not-local":
-                raise internals.download_error(uri, name, kind, str(error)) from error
-            _own_instead(text, error)
+                raise
+            _own_instead(uri, error)
         except ResolverdError as error:
-            _own_instead(text, error)
+            _own_instead(uri, error)
         return None
 
     def _lease(self, uri: str, kind: str, *, refresh: bool) -> Path:
         with Bar(self._resolver) as bar:
             lease = self._node.lease(uri=uri, kind=kind, refresh=refresh, progress=bar.show)
         _leases[lease.path] = lease
-        return lease.path
+        return _resolved(lease.path)
+
+
+def _resolved(path: Path) -> Path:
+    """Follow links to the folder, as fairseq2 wants members of it to lie below it."""
+    whole = path.resolve()
+    return whole if path.is_dir() else path.parent.resolve() / path.name
 
 
 def _own_instead(uri: str, error: ResolverdError) -> None:

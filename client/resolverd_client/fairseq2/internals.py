@@ -32,6 +32,13 @@ def version() -> str:
     return str(fairseq2.__version__)
 
 
+def _numbers(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(".")[:2])
+    except ValueError:
+        return ()
+
+
 def unfit(container: Any) -> str | None:
     """Say why a container can't be extended.
 
@@ -42,11 +49,7 @@ def unfit(container: Any) -> str | None:
         The reason, in words; None when all is as expected.
     """
     found = version()
-    try:
-        numbers = tuple(int(part) for part in found.split(".")[:2])
-    except ValueError:
-        numbers = ()
-    if not FIRST <= numbers < BEYOND:
+    if not FIRST <= _numbers(found) < BEYOND:
         return f"its version is {found}, and 0.5 to 0.8 are known; {_NEWER}"
     registrations = getattr(container, "_registrations", None)
     keys = getattr(container, "_keys", None)
@@ -116,6 +119,6 @@ def download_error(uri: Any, name: str, kind: str, reason: str) -> Exception:
     """Make fairseq2's ``AssetDownloadError``, which before 0.8 was told of an asset by name."""
     from fairseq2.assets import AssetDownloadError  # noqa: PLC0415 -- as above
 
-    if version().split(".")[:2] < ["0", "8"]:
+    if _numbers(version()) < (0, 8):
         return AssetDownloadError(name, kind, f"Download of {uri} failed. {reason}")  # type: ignore[no-any-return]
     return AssetDownloadError(uri, reason)  # type: ignore[no-any-return]

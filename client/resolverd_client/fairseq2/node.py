@@ -59,6 +59,13 @@ class Node(Client):
         self._stores: tuple[Served, ...] | None = None
         self._sources: list[str] = []
 
+    @property
+    def server(self) -> str | None:
+        """Who answers, and where; None once nobody does."""
+        self.stores()
+        idle = self._link.idle[-1:]
+        return f"{idle[0].server['server']} at {idle[0].path}" if idle else None
+
     def give_up(self, error: Exception) -> None:
         """Ask the daemon no more, and say why; fairseq2 then does all by itself."""
         if not self.gone:

@@ -11,30 +11,33 @@ from typing import Any
 
 from fairseq2.assets import AssetCard, AssetMetadataProvider, AssetNotFoundError, AssetStore
 
-from resolverd_client.fairseq2 import internals
+from resolverd_client.fairseq2 import internals, localise
 from resolverd_client.fairseq2.node import Node
 from resolverd_client.fairseq2.stores import NodeProvider
 
 _TRIES = 10
 
 
-def following(store: Any, node: Node) -> Any:
+def following(store: Any, node: Node, *, localising: bool) -> Any:
     """Have fairseq2's asset store follow what the daemon serves.
 
     Args:
         store: The store that fairseq2 has made.
         node: The daemon.
+        localising: Whether local files are to be read through the daemon's cache.
 
     Returns:
-        A store in its place; the store itself when nothing in it is the daemon's, or when it is
+        A store in its place; the store itself when there is nothing to follow in it, or when it is
         another extension's.
     """
     providers = internals.providers_of(store)
-    if providers is None or not any(isinstance(each, NodeProvider) for each in providers):
+    if providers is None:
+        return store
+    if not localising and not any(isinstance(each, NodeProvider) for each in providers):
         return store
     names = _Names(providers)
     internals.replace_names(store, names)
-    return NodeAssetStore(store, names, node)
+    return (LocalisingAssetStore if localising else NodeAssetStore)(store, names, node)
 
 
 class _Names(Set[str]):
@@ -73,7 +76,7 @@ class NodeAssetStore(AssetStore):
     """
 
     def __init__(self, own: AssetStore, names: Set[str], node: Node) -> None:
-        self._own = own
+        self.own = self._own = own
         self._names = names
         self._node = node
 
@@ -131,3 +134,14 @@ class NodeAssetStore(AssetStore):
     def asset_names(self) -> Set[str]:
         """The names of all cards, those for environments among them."""
         return self._names
+
+
+class LocalisingAssetStore(NodeAssetStore):
+    """The same; local files are asked of the download manager, see ``localise``."""
+
+    def maybe_retrieve_card(self, name: str) -> AssetCard | None:
+        """Give a card with its bases, or None."""
+        card = super().maybe_retrieve_card(name)
+        if card is not None:
+            localise.reword(card)
+        return card
