@@ -68,6 +68,8 @@ class Job:
         ) -> None:
             nonlocal seen
             with self._lock:
+                if fault not in {None, self._fault}:
+                    self._told = -1.0  # told at once
                 self._step, self._fault = step, fault or self._fault
                 self._done += done - seen
                 seen = done
