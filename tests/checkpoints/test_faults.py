@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import socket
 import threading
 import time
 from email.utils import formatdate
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -277,6 +280,34 @@ def test_a_download_stops_at_once_when_nobody_wants_it(origin: Origin, bench: Be
     assert not thread.is_alive()
     assert isinstance(failure[0], Cancelled)
     assert bench.visible() == set()
+
+
+def test_a_source_that_the_kernel_can_not_copy_from_is_read_instead(
+    tmp_path: Path, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stale(*_: object) -> int:
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
+    monkeypatch.setattr(os, "copy_file_range", stale)
+    (tmp_path / "w.bin").write_bytes(BIG)
+    assert bench.content(bench.fetch(str(tmp_path / "w.bin"), CARD, localise=True)) == BIG
+
+
+def test_a_source_that_can_not_be_read_is_named_and_not_the_cache(
+    tmp_path: Path, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "w.bin").write_bytes(BIG)
+    read = os.preadv
+
+    def broken(fd: int, *rest: Any) -> int:
+        if os.readlink(f"/proc/self/fd/{fd}").endswith("w.bin"):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return read(fd, *rest)
+
+    monkeypatch.setattr(os, "copy_file_range", broken)
+    monkeypatch.setattr(os, "preadv", broken)
+    with pytest.raises(SourceError, match=r"w\.bin: Input/output error\. Given up after 4"):
+        bench.fetch(str(tmp_path / "w.bin"), CARD, localise=True)
 
 
 def test_a_full_disk_is_told_with_a_remedy(bench: Bench) -> None:

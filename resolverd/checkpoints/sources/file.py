@@ -157,15 +157,9 @@ class FileTransfer:
         try:
             count = os.copy_file_range(self._fd, target, room, self._at, self._at)
         except OSError as error:
-            if error.errno in {
-                errno.EXDEV,
-                errno.EINVAL,
-                errno.ENOSYS,
-                errno.EOPNOTSUPP,
-                errno.ETXTBSY,
-            }:
-                return 0
-            raise
+            if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
+                raise
+            return 0  # they can't, or one of the two is at fault: reading and writing tell which
         self._at += count
         if self._at == self._end:
             self.check()
@@ -187,7 +181,11 @@ class FileTransfer:
 
     def check(self) -> None:
         """Raise :class:`Changed` when the file is another one by now."""
-        if stamp_of(os.fstat(self._fd)) != self._file.stamp:
+        try:
+            stamp = stamp_of(os.fstat(self._fd))
+        except OSError as error:
+            raise _explained(self._file.locator, error) from None
+        if stamp != self._file.stamp:
             raise Changed(f"{self._file.locator}: was written to while it was copied.")
 
 
