@@ -184,7 +184,7 @@ def _contradictions(rule: RuleSettings) -> Iterator[tuple[str, str]]:
         yield tokens[1], f"there is {tokens[0]} already: a rule has one token"
     if tokens and scheme not in {"http", "https", "hg"}:
         yield tokens[0], f"{scheme} knows no tokens"
-    if tokens and not rule.from_.partition("://")[2].strip("/*"):
+    if tokens and scheme != "hg" and not rule.from_.partition("://")[2].strip("/*"):
         yield tokens[0], "every host would be shown it: name one in 'from'"
     for key in _FOR_S3:
         if getattr(rule, key) is not None and scheme != "s3":

@@ -129,6 +129,8 @@ class _Place:
         if scheme in _PORTS:
             path = path.partition("?")[0].partition("#")[0]
             return cls(scheme, _host(scheme, authority), _resolved(unquote(path)))
+        if scheme == "hg":  # the Hub's names are told apart by more than case
+            authority, path = authority.lower(), path.lower()
         return cls(scheme, authority, _resolved(path))
 
     @property
@@ -146,7 +148,10 @@ class _Place:
         elif self.host not in {"", other.host}:
             return False
         base = self.path.rstrip("/")
-        return not base or other.path == base or other.path.startswith(base + "/")
+        ends = ("/", "@") if self.scheme == "hg" else ("/",)  # @ begins a revision
+        return (
+            not base or other.path == base or other.path.startswith(tuple(base + c for c in ends))
+        )
 
 
 def _host(scheme: str, authority: str) -> str:

@@ -26,6 +26,9 @@ def allowed(uri: str, *rules: Rule) -> bool | None:
         ("https://*.h", "https://a.b.h/c"),
         ("https://", "https://anything/at/all"),
         ("hg://org/", "hg://org/repo@main"),
+        ("hg://org/repo", "hg://org/repo@main"),
+        ("hg://Org/Repo", "hg://oRG/rEPO"),
+        ("https://h/a", "https://h//a//b"),
         ("s3://bucket/a", "s3://bucket/a/b"),
         ("file:///data/", "file:///data/a"),
     ],
@@ -48,6 +51,8 @@ def test_a_uri_begins_with_a_prefix(prefix: str, uri: str) -> None:
         ("https://*.h", "https://h/a"),
         ("https://*.h", "https://evilh/a"),
         ("s3://bucket", "s3://bucket2/a"),
+        ("s3://bucket/a", "s3://bucket/A"),
+        ("hg://org/repo", "hg://org/repository"),
         ("file:///data", "file:///database"),
     ],
 )

@@ -119,7 +119,8 @@ def test_all_that_is_below_a_key_is_one_object(bucket: Bucket, bench: Bench) -> 
         bucket.put(key, key.encode())
     bench.policy = Policy(s3=S3Settings(endpoint=bucket.endpoint))
     assert names(resolved(bucket, "m")) == names(resolved(bucket, "m/")) == ["a.bin", "sub/b.bin"]
-    manifest = bench.fetch(bucket.uri("m/"))
+    manifest = bench.fetch(bucket.uri("m"))
+    assert bench.fetch(bucket.uri("m"), refresh=True) == manifest
     folder = bench.layout.object(manifest.key)
     with open(f"{folder}/sub/b.bin", "rb") as file:
         assert file.read() == b"m/sub/b.bin"

@@ -34,6 +34,7 @@ from resolverd.errors import SourceError
 
 _LISTING_MOST = 8 << 20  # bytes of one page: a thousand keys of 1 KiB, each byte as %XX
 _FILES_MOST = 100_000
+_FOLDER = "etags:"
 _CHECKSUMS = {"x-amz-checksum-mode": "ENABLED"}
 
 
@@ -95,11 +96,13 @@ class S3Source:
         return None if listing.stamp == known else listing
 
     def _single(self, known: str | None, gap: Range | None) -> Listing | None:
-        listing = self._object(self._place.key).resolve(known, gap)
+        one = known if known and not known.startswith(_FOLDER) else None
+        listing = self._object(self._place.key).resolve(one, gap)
         if listing is None:
             return None
         (file,) = listing.files
-        file = self._named(file, self._place.key, self._place.key.rpartition("/")[2])
+        key = self._place.key
+        file = replace(file, name=key.rpartition("/")[2], locator=key)
         if {said.algorithm for said in file.digests} <= {"md5"}:
             # The answer to a range does not tell the checksum of the whole.
             file = replace(file, digests=self._digests(file) or file.digests)
@@ -121,7 +124,7 @@ class S3Source:
             said = list(pool.map(self._digests, files))
         files = [replace(file, digests=each) for file, each in zip(files, said, strict=True)]
         stamp = digest.of_many({file.name: file.stamp or "" for file in files})
-        return Listing(tuple(files), f"etags:{stamp.hex}", self._access.signs)
+        return Listing(tuple(files), f"{_FOLDER}{stamp.hex}", self._access.signs)
 
     def _entries(self, start: str) -> Iterator[answers.Entry]:
         query = {"encoding-type": "url", "list-type": "2", "prefix": start}
@@ -175,9 +178,6 @@ class S3Source:
         except Expired:
             self._access.forget()  # the next try looks for newer ones
             raise
-
-    def _named(self, file: RemoteFile, key: str, name: str) -> RemoteFile:
-        return replace(file, name=name, locator=key)
 
 
 def _described(response: BaseHTTPResponse, url: str, name: str) -> Answer:
