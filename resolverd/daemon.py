@@ -221,7 +221,7 @@ class Daemon:
                     tasks.start_soon(self._reload)
                 log.info("stopping", extra=event("stop"))
                 self._notifier.stopping()
-                end_within(STOP_SECONDS, self._listener)
+                end_within(STOP_SECONDS)
                 await self._server.close()
                 tasks.cancel_scope.cancel()
         await self._keeper.keep()

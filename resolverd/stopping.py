@@ -6,23 +6,24 @@ import logging
 import os
 import threading
 
-from resolverd.serving.listen import Listener
-
 log = logging.getLogger(__name__)
 
 STOP_SECONDS = 1.5
 """What a stop may take: what is orderly takes a fraction of it."""
 
 
-def end_within(seconds: float, listener: Listener) -> None:
+def end_within(seconds: float) -> None:
     """See to it that the process ends, even where a disk or a mount does not answer any more.
 
-    What is on disk is whole at every moment, so there is nothing that this could cut.
+    What is on disk is whole at every moment, so there is nothing that this could cut. A socket file
+    of the daemon's own may stay, for the next daemon to replace.
+
+    Args:
+        seconds: From now.
     """
 
     def end() -> None:
         log.warning("something did not end within %g s: ending without it", seconds)
-        listener.close()
         logging.shutdown()
         os._exit(0)
 

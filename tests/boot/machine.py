@@ -59,7 +59,10 @@ def missing() -> str | None:
     if os.geteuid() != 0:
         return "only root can boot a system"
     absent = [program for program in _PROGRAMS if shutil.which(program) is None]
-    return f"there is no {', no '.join(absent)}" if absent else None
+    if absent:
+        return f"there is no {', no '.join(absent)}"
+    apart = subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False)
+    return None if apart.returncode == 0 else "this root may not make namespaces"
 
 
 def boot(folder: Path, seconds: int) -> tuple[bool, str]:

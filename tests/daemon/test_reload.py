@@ -125,3 +125,16 @@ def test_what_only_a_restart_applies_is_named(config: Path, tmp_path: Path) -> N
         config.write_text(config.read_text() + '[daemon]\nsocket_mode = "0600"\n')
         node.signal(signal.SIGHUP)
         eventually(lambda: "only a restart applies daemon.socket_mode" in node.log)
+
+
+def test_a_configuration_that_never_comes_holds_up_neither_lookups_nor_the_end(
+    config: Path,
+) -> None:
+    with daemon("--config", str(config), stores=[]) as node:
+        config.unlink()
+        os.mkfifo(config)  # as a file on a mount that hangs
+        node.signal(signal.SIGHUP)
+        assert node.client().asset_names == {"one@", "both@", "one@there"}
+        assert node.process is not None
+        node.signal(signal.SIGTERM)
+        assert node.process.wait(30) == 0
