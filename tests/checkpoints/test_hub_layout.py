@@ -96,6 +96,26 @@ def test_the_real_huggingface_hub_downloads_from_the_tests_hub(
     assert Path(str(found["path"]), "model.safetensors").read_bytes() == WEIGHTS
 
 
+def test_the_real_huggingface_hub_understands_what_the_tests_hub_refuses(
+    hub: Hub, tmp_path: Path
+) -> None:
+    hub.repo("models", "org/tiny").commit(MODEL)
+    hub.repo("models", "org/gated", gated=True).commit(MODEL)
+    asked = {
+        "GatedRepoError": {"repo_id": "org/gated"},
+        "RepositoryNotFoundError": {"repo_id": "org/nothing", "token": "hf_any"},
+        "RevisionNotFoundError": {"repo_id": "org/tiny", "revision": "v9"},
+    }
+    for error, arguments in asked.items():
+        found = ask(
+            sys.executable,
+            cache_dir=str(tmp_path / "theirs"),
+            endpoint=hub.endpoint,
+            **{"token": False, **arguments},
+        )
+        assert found.get("error") == error, found
+
+
 def test_a_model_and_its_tokenizer_are_one_snapshot(python: str, hub: Hub, node: Bench) -> None:
     commit = hub.repo("models", "org/tiny").commit(MODEL)
     node.fetch("hg://org/tiny")
@@ -178,6 +198,20 @@ def test_what_is_evicted_is_found_no_more_and_nothing_dangles(hub: Hub, node: Be
     assert sorted(snapshot(node, commit)) == ["tokenizer.json", "tokenizer_config.json"]
     assert disk.evict(node.layout, tokenizer.key)
     assert os.listdir(node.root / "hub") == []
+
+
+def test_what_rotted_is_found_no_more_until_it_is_fetched_again(hub: Hub, node: Bench) -> None:
+    commit = hub.repo("models", "org/tiny").commit(MODEL)
+    model = node.fetch("hg://org/tiny")
+    node.fetch("hg://org/tiny", kind="tokenizer")
+    whole = snapshot(node, commit)
+    path = Path(node.path(model), "model.safetensors")
+    path.chmod(0o600)
+    path.write_bytes(WEIGHTS[:-1] + b"?")
+    assert node.engine.verify(model.key, node.job())[1]
+    assert sorted(snapshot(node, commit)) == ["tokenizer.json", "tokenizer_config.json"]
+    node.fetch("hg://org/tiny")
+    assert snapshot(node, commit) == whole
 
 
 def test_a_commit_that_changed_none_of_the_files_leaves_the_old_snapshot_to_its_readers(

@@ -152,7 +152,7 @@ EVICT = st.tuples(st.just("evict"), st.integers(0, 9))
 WALK = st.lists(st.tuples(st.one_of(PUBLISH, EVICT), st.none() | st.integers(0, 40)), max_size=8)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(WALK)
 def test_a_name_always_leads_to_whole_files_of_one_commit(walk: list[tuple[object, int]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
