@@ -98,10 +98,7 @@ class Holdings:
 
     def keys(self) -> frozenset[str]:
         """The keys of published objects."""
-        try:
-            return frozenset(os.listdir(self._layout.folder("objects")))
-        except OSError:
-            return frozenset()
+        return frozenset(disk.listed(self._layout.folder("objects")))
 
     async def pin(self, names: Sequence[tuple[str, str]]) -> None:
         """Pin assets or objects.

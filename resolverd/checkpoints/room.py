@@ -204,7 +204,7 @@ class Room:
         own = _partial(asset)
         sizes = self._known()
         coming = sum(
-            max(0, claim - disk.allocated(self._layout.partial(other)))
+            max(0, claim - self._allocated(other))
             for other, claim in self._claims.items()
             if other != asset
         )
@@ -212,10 +212,14 @@ class Room:
             total=total,
             others=self._used() - max(sizes.get(own, 0), self._claims.get(asset, 0)),
             free=disk.free_bytes(self._layout) - coming,
-            more=total - disk.allocated(self._layout.partial(asset)),
+            more=total - self._allocated(asset),
             quota=self.limits.max_bytes,
             keep=self.limits.min_free_bytes,
         )
+
+    def _allocated(self, asset: str) -> int:
+        folder = self._layout.partial(asset)
+        return disk.allocated(folder, disk.kept_at_hand(folder))
 
     def _used(self) -> int:
         """Bytes that count: what is there, and what is claimed beyond that."""
@@ -260,6 +264,7 @@ class Room:
             gone = True
         if gone:
             self._known().pop((item.kind, item.name), None)
+            self._measure_again(item.asset)  # what it shared with other versions is now theirs
             logger.info("evicted %s %s, %d bytes", item.kind, item.name, item.size)
             self._evicted(item)
         return gone

@@ -236,6 +236,41 @@ def test_a_stale_download_is_forgotten_while_the_daemon_runs(tmp_path: Path) -> 
     assert disk.partials(layout) == ["young"]
 
 
+def test_what_versions_share_counts_once_and_for_the_current_one(
+    origin: Origin, tmp_path: Path
+) -> None:
+    bench = small(tmp_path, 1000)
+    url = offer(origin, "a")
+    old = bench.fetch(url)
+    offer(origin, "a")
+    new = bench.fetch(url, refresh=True)
+    shared = bench.path(old)
+    os.unlink(shared)
+    os.link(bench.path(new), shared)
+    sizes = {item.name: item.size for item in disk.inventory(bench.layout)}
+    assert sizes == {new.key: SIZE, old.key: 0}
+    room = Room(bench.layout, bench.limits)
+    leased = leases.take(bench.layout.lock(old.key))
+    room.collect(0, dry_run=False)
+    os.close(leased)
+    assert there(bench, old, new) == [True, False]
+    (left,) = disk.inventory(bench.layout)
+    assert left.size == room._used() == SIZE
+
+
+def test_what_is_kept_at_hand_of_an_object_does_not_count_for_its_download(
+    origin: Origin, tmp_path: Path
+) -> None:
+    bench = small(tmp_path, 1000)
+    manifest = bench.fetch(offer(origin, "a"))
+    folder = bench.layout.partial(manifest.asset)
+    os.mkdir(folder)
+    os.link(bench.path(manifest), bench.layout.kept(manifest.asset, "a"))
+    Path(folder, "data-b").write_bytes(bytes(BLOCK))
+    sizes = {item.kind: item.size for item in disk.inventory(bench.layout)}
+    assert sizes == {"object": SIZE, "partial": BLOCK}
+
+
 # -- last use
 
 

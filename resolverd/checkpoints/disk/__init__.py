@@ -36,7 +36,7 @@ from resolverd.checkpoints.disk.pins import pin, pinned_as, pins, unpin
 from resolverd.checkpoints.disk.quarantine import Finding, quarantine, withdraw, withdrawal
 from resolverd.checkpoints.disk.records import read_manifest, record
 from resolverd.checkpoints.disk.removal import evict, removal
-from resolverd.checkpoints.disk.room import allocated, free_bytes, measured
+from resolverd.checkpoints.disk.room import allocated, free_bytes, kept_at_hand, listed, measured
 from resolverd.checkpoints.disk.sweep import set_aside_unknown, sweep
 
 __all__ = [
@@ -56,7 +56,9 @@ __all__ = [
     "free_bytes",
     "inventory",
     "keep",
+    "kept_at_hand",
     "leads_to",
+    "listed",
     "measured",
     "own",
     "partials",

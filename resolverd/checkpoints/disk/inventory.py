@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from collections.abc import Collection, Iterator
 
 from resolverd.checkpoints import leases
 from resolverd.checkpoints.disk.layout import Layout
 from resolverd.checkpoints.disk.pins import pins
 from resolverd.checkpoints.disk.records import read_manifest
-from resolverd.checkpoints.disk.room import measured
+from resolverd.checkpoints.disk.room import kept_at_hand, listed, measured
 from resolverd.checkpoints.eviction import Item, occupied
 
 
@@ -28,36 +29,46 @@ def inventory(layout: Layout, busy: Collection[str] = (), only: str | None = Non
     ]
 
 
-def object_size(layout: Layout, key: str) -> int:
-    """Bytes that an object takes."""
-    manifest = read_manifest(layout, key)
-    if manifest is None:
-        return measured(layout.object(key))
-    return sum(occupied(entry.size) for entry in manifest.files)
-
-
 def _objects(layout: Layout, busy: Collection[str], keys: list[str]) -> Iterator[Item]:
     pinned = pins(layout)
+    current = {key for key in keys if _leads_to(layout, _asset(key)) in {key, None}}
+    sizes = _sizes(layout, keys, current)
     for key in keys:
-        asset = key.partition("-")[0]
-        current = _leads_to(layout, asset) in {key, None}
         yield Item(
             kind="object",
             name=key,
-            asset=asset,
-            size=object_size(layout, key),
+            asset=_asset(key),
+            size=sizes[key],
             used=_time(layout.lock(key)),
-            current=current,
+            current=key in current,
             leased=leases.held(layout.lock(key)),
-            pinned=key in pinned or (current and asset in pinned),
-            busy=asset in busy,
+            pinned=key in pinned or (key in current and _asset(key) in pinned),
+            busy=_asset(key) in busy,
         )
+
+
+def _sizes(layout: Layout, keys: list[str], current: Collection[str]) -> dict[str, int]:
+    """What each object takes; a file that versions share counts for the one that is current."""
+    versions = defaultdict(list)
+    for key in keys:
+        versions[_asset(key)].append(key)
+    sizes = {}
+    for group in versions.values():
+        seen: set[int] = set()
+        for key in sorted(group, key=lambda key: key not in current):
+            manifest = read_manifest(layout, key) if len(group) == 1 else None
+            if manifest is None:
+                sizes[key] = measured(layout.object(key), seen)
+            else:
+                sizes[key] = sum(occupied(entry.size) for entry in manifest.files)
+    return sizes
 
 
 def _partials(layout: Layout, busy: Collection[str], assets: list[str]) -> Iterator[Item]:
     for asset in assets:
         folder = layout.partial(asset)
-        yield Item("partial", asset, asset, measured(folder), _newest(folder), busy=asset in busy)
+        size = measured(folder, kept_at_hand(folder))
+        yield Item("partial", asset, asset, size, _newest(folder), busy=asset in busy)
 
 
 def _quarantined(layout: Layout) -> Iterator[Item]:
@@ -74,9 +85,12 @@ def _leads_to(layout: Layout, asset: str) -> str | None:
         return None
 
 
+def _asset(key: str) -> str:
+    return key.partition("-")[0]
+
+
 def _newest(folder: str) -> float:
-    names = os.listdir(folder) if os.path.isdir(folder) else []
-    return max((_time(os.path.join(folder, name)) for name in names), default=0.0)
+    return max((_time(os.path.join(folder, name)) for name in listed(folder)), default=0.0)
 
 
 def _time(path: str) -> float:
@@ -87,8 +101,5 @@ def _time(path: str) -> float:
 
 
 def _names(layout: Layout, folder: str, only: str | None = None) -> list[str]:
-    try:
-        names = os.listdir(layout.folder(folder))
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    return sorted(name for name in names if only in {None, name.partition("-")[0]})
+    names = listed(layout.folder(folder))
+    return sorted(name for name in names if only in {None, _asset(name)})
