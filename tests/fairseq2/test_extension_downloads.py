@@ -116,6 +116,18 @@ def test_a_failure_is_fairseq2s_error_with_the_daemons_reason(fetch, origin):
     assert "404" in message
 
 
+def test_what_only_the_job_may_have_fairseq2_fetches_itself(fetch, origin, own_cache):
+    def closed_to_daemons(resource):
+        browser = AGENT in resource.requests[-1]["user-agent"].lower()
+        resource.faults.statuses[:] = [] if browser else [(403, {})]
+
+    origin.put("/closed.bin", DATA, before=closed_to_daemons)
+    answer = fetch(origin.url("/closed.bin"))
+    assert Path(answer["answer"]["path"]).is_relative_to(own_cache)
+    (warning,) = answer["warnings"]
+    assert "403" in warning
+
+
 def test_a_file_that_is_not_what_was_promised_is_refused_and_not_fetched_otherwise(fetch, origin):
     promised = {"Digest": "sha-256=47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="}
     resource = origin.put("/bad.bin", DATA, headers=promised)
