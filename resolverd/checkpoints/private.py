@@ -7,6 +7,7 @@ repeat a token in its error.
 
 from __future__ import annotations
 
+import logging
 import os
 import stat
 from collections.abc import Mapping
@@ -47,6 +48,25 @@ def struck(data: bytes) -> bytes:
         if word in data:
             data = data.replace(word, b"*" * len(word))
     return data
+
+
+class Discreet(logging.Formatter):
+    """Formats as another one does, tracebacks included, and strikes the secrets."""
+
+    def __init__(self, inner: logging.Formatter) -> None:
+        super().__init__()
+        self._inner = inner
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Format a record."""
+        text = self._inner.format(record).encode("utf-8", "backslashreplace")
+        return struck(text).decode("utf-8")
+
+
+def discreet_logging() -> None:
+    """Have everything that is logged from now on struck."""
+    for handler in logging.getLogger().handlers:
+        handler.setFormatter(Discreet(handler.formatter or logging.Formatter()))
 
 
 def check(fd: int, path: str) -> None:

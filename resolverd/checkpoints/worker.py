@@ -232,6 +232,7 @@ def main(argv: list[str]) -> None:
     os.nice(19)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the daemon's to handle
     log_to_stderr("warning", os.environ, "resolverd-worker")
+    private.discreet_logging()
     faulthandler.enable()
     worker = Worker(socket.socket(fileno=int(argv[1])))
     with contextlib.suppress(ConnectionError):

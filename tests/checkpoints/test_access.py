@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import ipaddress
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -315,3 +317,19 @@ def test_what_leaves_the_process_holds_no_secret_that_was_read() -> None:
     struck = private.struck(said)
     assert b"secret" not in struck
     assert len(struck) == len(said)
+
+
+def test_what_is_logged_holds_no_secret_though_a_traceback_does() -> None:
+    private.remember("another-secret-token")
+    log, out = logging.getLogger(), io.StringIO()
+    before, log.handlers = log.handlers, [logging.StreamHandler(out)]
+    try:
+        private.discreet_logging()
+        try:
+            int("another-secret-token")
+        except ValueError:
+            log.exception("%s broke", "another-secret-token")
+    finally:
+        log.handlers = before
+    assert "Traceback" in out.getvalue()
+    assert "another-secret-token" not in out.getvalue()
