@@ -88,17 +88,26 @@ def test_the_commented_values_are_good_too(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def series() -> set[str]:
-    """Every series that a daemon shows, as Prometheus stores it."""
-    suffixes = {"counter": ["_total"], "histogram": ["_bucket", "_sum", "_count"], "gauge": [""]}
+def page() -> str:
+    """What a daemon shows."""
     with daemon(start=False) as node:
-        page = node.folder / "metrics.prom"
-        config = write(node.folder / "config.toml", f"[metrics]\ntextfile = '{page}'\n")
+        file = node.folder / "metrics.prom"
+        config = write(node.folder / "config.toml", f"[metrics]\ntextfile = '{file}'\n")
         node.arguments = ["--config", str(config)]
         node.start()
-        eventually(page.exists)
-        found = list(text_string_to_metric_families(page.read_text()))
-    return {family.name + suffix for family in found for suffix in suffixes[family.type]}
+        eventually(file.exists)
+        return file.read_text()
+
+
+@pytest.fixture(scope="module")
+def series(page: str) -> set[str]:
+    """Every series of it, as Prometheus stores it."""
+    suffixes = {"counter": ["_total"], "histogram": ["_bucket", "_sum", "_count"], "gauge": [""]}
+    return {
+        family.name + suffix
+        for family in text_string_to_metric_families(page)
+        for suffix in suffixes[family.type]
+    }
 
 
 def expressions(value: object) -> Iterator[str]:
@@ -158,10 +167,29 @@ def test_each_alert_says_what_it_means_and_what_to_do() -> None:
             assert rule["labels"]["severity"] in {"critical", "warning"}
 
 
-@pytest.mark.skipif(shutil.which("promtool") is None, reason="there is no promtool")
-def test_promtool_finds_the_rules_good() -> None:
-    command = ["promtool", "check", "rules", str(EXAMPLES / "alerts.yml")]
-    subprocess.run(command, check=True)
+needs_promtool = pytest.mark.skipif(shutil.which("promtool") is None, reason="no promtool")
+
+
+@needs_promtool
+def test_promtool_finds_the_alerts_and_the_dashboards_expressions_good(tmp_path: Path) -> None:
+    asked = [
+        each.replace("$__rate_interval", "5m").replace("$instance", ".*")
+        for each in expressions(dashboard())
+    ]
+    panels = [{"record": f"panel:{number}", "expr": each} for number, each in enumerate(asked)]
+    file = tmp_path / "panels.yml"
+    file.write_text(json.dumps({"groups": [{"name": "panels", "rules": panels}]}))
+    subprocess.run(
+        ["promtool", "check", "rules", str(EXAMPLES / "alerts.yml"), str(file)], check=True
+    )
+
+
+@needs_promtool
+def test_promtool_finds_the_metrics_good(page: str) -> None:
+    done = subprocess.run(
+        ["promtool", "check", "metrics"], input=page, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_the_command_lists_and_prints_the_examples() -> None:
