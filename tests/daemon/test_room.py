@@ -231,7 +231,8 @@ def test_the_quota_holds_at_every_moment_of_many_downloads_at_once(
         watcher.join()
     assert fetched.count("fetched") >= len(sizes) - 2  # those that grow may meet
     assert set(fetched) <= {"fetched", "no room"}
-    assert 2 * MIB < most[0] <= QUOTA
+    assert most[0] <= QUOTA
+    assert 2 * MIB < used(node.cache) <= QUOTA
 
 
 def test_status_tells_what_takes_the_room(node: Daemon, origin: Origin) -> None:
