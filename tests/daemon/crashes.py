@@ -153,9 +153,11 @@ class Crashes:
         """Ask, kill at a random moment, see what is left, start what was killed."""
         asset = self._asset
         victim = self._random.choice(["worker", "daemon", "both"])
-        pause = self._random.uniform(0, asset.pause)
+        pause, at_once = self._random.uniform(0, asset.pause), self._random.random() < 0.3
         worker = eventually(self._worker)
-        self._node.client(30).prefetch([asset.name], wait=False)
+        self._ask()
+        if not at_once:  # else it may be before the first byte, also on a slow machine
+            eventually(lambda: len(asset.resource.spans) > asset.counted or self._ask())
         time.sleep(pause)  # the moment is random: there is nothing to wait for
         self._kill(victim, worker)
         self._look()
@@ -165,6 +167,11 @@ class Crashes:
             self._node.start()
         if self._published():
             self._done()
+
+    def _ask(self) -> None:
+        """Ask for the file; again and again, as who asks of a dying worker is refused."""
+        self._node.client(30).prefetch([self._asset.name], wait=False)
+        time.sleep(0.02)
 
     def _kill(self, victim: str, worker: int) -> None:
         """Leaves nothing running that could write; a daemon that lives on is stopped."""
