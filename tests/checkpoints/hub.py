@@ -94,6 +94,7 @@ class Hub:
         self.repos: dict[tuple[str, str], Repo] = {}
         self.renamed: dict[str, str] = {}
         self.requests: list[Request] = []
+        self.connections = 0
         self.forced: list[tuple[int, dict[str, str]]] = []  # answered first
         self.before: Callable[[Request], None] | None = None  # called at each request
         self.outside: Callable[[Request], None] | None = None  # the same, and may wait
@@ -155,6 +156,10 @@ class _Refusal(Exception):  # noqa: N818
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     world: Hub
+
+    def setup(self) -> None:
+        self.world.connections += 1
+        super().setup()
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
         pass

@@ -257,6 +257,14 @@ def test_parts_of_a_large_file_ask_the_hub_once(hub: Hub, repo: Repo, node: Benc
     assert len(hub.asked("/resolve/")) == 1
 
 
+def test_many_files_need_one_connection(hub: Hub, repo: Repo, node: Bench) -> None:
+    small = {f"{number}.pt": b"%d" % number for number in range(5)}
+    repo.commit(small | {f"{number}.safetensors": safetensors(f"{number}") for number in range(5)})
+    node.limits = limits(connections=1)
+    node.fetch("hg://org/tiny")
+    assert hub.connections == 1
+
+
 def test_a_place_that_is_forgotten_is_asked_for_again(hub: Hub, repo: Repo, node: Bench) -> None:
     repo.commit(MODEL)
     resource = hub.store.resources[f"/{sha256(WEIGHTS)}"]

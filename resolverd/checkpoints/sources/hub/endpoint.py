@@ -7,6 +7,7 @@ from its own cache) are followed.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
@@ -23,6 +24,7 @@ from resolverd.checkpoints.target import shown
 from resolverd.errors import SourceError
 
 _ANSWER_MOST = 64 << 20
+_BODY_MOST = 1 << 16
 _REDIRECTS = {301, 302, 303, 307, 308}
 
 
@@ -66,7 +68,7 @@ class Endpoint:
                 raise
             if target is None or not self._is_hub(target):
                 return response, target
-            response.close()
+            spent(response)
             url = target
         raise SourceError(f"{self._asked.name}: more than {self._redirects} redirects.")
 
@@ -110,6 +112,13 @@ class Endpoint:
 
     def _is_hub(self, url: str) -> bool:
         return _origin(url) == _origin(self._asked.endpoint)
+
+
+def spent(response: BaseHTTPResponse) -> None:
+    """Be done with an answer whose body says nothing; a short one leaves its connection for more."""
+    with contextlib.suppress(HTTPError, OSError):
+        response.read(_BODY_MOST, decode_content=False)
+    response.close()
 
 
 def _origin(url: str) -> tuple[str, str, int | None]:

@@ -27,7 +27,7 @@ from resolverd.checkpoints.sources.http.errors import printable, refuse_status
 from resolverd.checkpoints.sources.http.headers import Answer, described
 from resolverd.checkpoints.sources.http.transfer import HttpTransfer
 from resolverd.checkpoints.sources.hub import access, listing
-from resolverd.checkpoints.sources.hub.endpoint import Endpoint
+from resolverd.checkpoints.sources.hub.endpoint import Endpoint, spent
 from resolverd.checkpoints.sources.hub.errors import Asked, Missing
 from resolverd.checkpoints.target import Wanted
 from resolverd.errors import SourceError
@@ -145,7 +145,7 @@ class HubSource:
             raise
         if place is None:
             return response, asked
-        response.close()
+        spent(response)
         self._places[file.name] = place
         return self._elsewhere.get(place, wish)
 
