@@ -176,11 +176,13 @@ class FetchSettings(msgspec.Struct, frozen=True):
     Attributes:
         concurrency: Downloads at a time; large ones (of 64 MiB and more) leave a quarter of these,
             and one at least, to small ones.
-        host_concurrency: Downloads at a time from one host; 0: as many as ``concurrency``.
+        host_concurrency: Downloads at a time from one host, as the URI names it (of ``hg``, ``s3`` and
+            ``file``: from all of that scheme); 0: as many as ``concurrency``.
         connections: Connections for one large file, at most: it gets more than one as long as the
             origin is what it waits for.
         bandwidth: Bytes a second that all downloads may take together; 0: as many as come.
-        host_bandwidth: Bytes a second that downloads may take from one host; 0: as many as come.
+        host_bandwidth: Bytes a second that downloads may take from one such host; 0: as many as
+            come.
         attempts: Tries of one download, the first included.
         stall_timeout: Seconds without a byte after which a connection is given up.
         journal_seconds: Seconds after which what has arrived is made durable and written down: a
