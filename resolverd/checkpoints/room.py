@@ -265,7 +265,7 @@ class Room:
         if gone:
             self._known().pop((item.kind, item.name), None)
             self._measure_again(item.asset)  # what it shared with other versions is now theirs
-            logger.info("evicted %s %s, %d bytes", item.kind, item.name, item.size)
+            logger.debug("evicted %s %s, %d bytes", item.kind, item.name, item.size)
             self._evicted(item)
         return gone
 

@@ -17,6 +17,7 @@ import anyio
 import anyio.abc
 import anyio.to_thread
 
+from resolverd import journal
 from resolverd.checkpoints import digest, disk, leases, messages, policy
 from resolverd.checkpoints.counts import Counts
 from resolverd.checkpoints.disk import Layout
@@ -223,7 +224,8 @@ class Checkpoints:
     def _hear(self, event: str, params: dict[str, Any]) -> None:
         """Take in what the worker says unasked: what it removed, and what it has found bad."""
         if event == "evicted":
-            log.info("%(kind)s %(name)s gave way: %(size)d bytes", params)
+            gave_way = "%(kind)s %(name)s gave way: %(size)d bytes"
+            log.info(gave_way, params, extra=journal.event("evicted", **params))
             self._counts.evictions += 1
             self._counts.evicted_bytes += params["size"]
         else:

@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 _PAUSE = 2.0
 _AGAIN = 0.2
 _MORE_TIME = 20.0
-_FAILED_PAUSE = 3.0  # a wrong configuration must not keep a core busy with starts
+_FAILED_PAUSE = 2.0  # a wrong configuration must not keep a core busy with starts
 _MOST_WAITING = 64
 
 
