@@ -115,7 +115,7 @@ class Endpoint:
 
 
 def spent(response: BaseHTTPResponse) -> None:
-    """Be done with an answer whose body says nothing; a short one leaves its connection for more."""
+    """Be done with an answer whose body says nothing; a short one leaves its connection."""
     with contextlib.suppress(HTTPError, OSError):
         response.read(_BODY_MOST, decode_content=False)
     response.close()
