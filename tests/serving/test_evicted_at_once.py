@@ -15,6 +15,7 @@ from resolverd.serving.card_requests import CardRequests
 from resolverd.serving.checkpoint_requests import CheckpointRequests, Fetcher
 from resolverd.serving.targets import Asset
 
+TARGET = {"uri": "http://h/x", "checksum": f"sha256:{'0' * 64}"}  # no card is asked about it
 CALL = Call(Peer(1, 1, 1), 1, "path", lambda *_: None, lambda _: None)
 
 
@@ -56,10 +57,10 @@ def requests(*paths: Path) -> CheckpointRequests:
 async def test_it_is_fetched_once_more(tmp_path: Path) -> None:
     there = tmp_path / "there"
     there.touch()
-    answer: Any = await requests(tmp_path / "gone", there).path(CALL, {"uri": "http://h/x"})
+    answer: Any = await requests(tmp_path / "gone", there).path(CALL, TARGET)
     assert answer["path"] == there
 
 
 async def test_a_cache_that_can_keep_nothing_is_told(tmp_path: Path) -> None:
     with pytest.raises(FetchError, match="the cache is too small"):
-        await requests(*[tmp_path / "gone"] * 3).path(CALL, {"uri": "http://h/x"})
+        await requests(*[tmp_path / "gone"] * 3).path(CALL, TARGET)
