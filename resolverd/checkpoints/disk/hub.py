@@ -22,6 +22,7 @@ from resolverd.checkpoints.disk.layout import Layout
 from resolverd.checkpoints.disk.records import read_manifest
 from resolverd.checkpoints.hub_view import View, view
 from resolverd.checkpoints.manifest import Manifest
+from resolverd.checkpoints.repository import SCHEME
 
 _FRESH = "fresh"
 _LOCK = threading.Lock()  # kinds of one repository are published by several jobs
@@ -39,24 +40,27 @@ def arrange(layout: Layout, manifest: Manifest, without: str | None = None) -> N
     if repository is None:
         return
     with _LOCK:
-        there = _published(layout, without).get(repository.folder, [])
+        there = _published(layout, without, repository.id).get(repository.folder, [])
         _arranged(layout.repository(repository.folder), view(there))
 
 
 def arrange_all(layout: Layout) -> None:
     """Show all repositories as they are published now, and nothing else."""
     with _LOCK:
-        published = _published(layout, None)
+        published = _published(layout)
         for folder in {*published, *os.listdir(layout.folder("hub"))}:
             _arranged(layout.repository(folder), view(published.get(folder, [])))
             _tidied(layout.repository(folder))
 
 
-def _published(layout: Layout, without: str | None) -> Mapping[str, list[Manifest]]:
-    """The manifests of repositories' objects, by folder."""
+def _published(
+    layout: Layout, without: str | None = None, repository_id: str = ""
+) -> Mapping[str, list[Manifest]]:
+    """The manifests of repositories' objects, by folder; with a name, of those called so at least."""
     found = defaultdict(list)
+    word = f"{SCHEME}://{repository_id}".encode()
     for key in os.listdir(layout.folder("objects")):
-        manifest = None if key == without else read_manifest(layout, key)
+        manifest = None if key == without else read_manifest(layout, key, word)
         if manifest is not None and (repository := manifest.repository) is not None:
             found[repository.folder].append(manifest)
     return found

@@ -8,13 +8,17 @@ from resolverd.checkpoints.disk.layout import Layout
 from resolverd.checkpoints.manifest import Manifest
 
 
-def read_manifest(layout: Layout, key: str) -> Manifest | None:
-    """A manifest by the object's name; None when it is missing or damaged."""
+def read_manifest(layout: Layout, key: str, holding: bytes = b"") -> Manifest | None:
+    """A manifest by the object's name; None when it is missing, damaged or does not hold a word.
+
+    Of many that are looked through, only those that hold it have to be parsed.
+    """
     try:
         with open(layout.manifest(key), "rb") as file:
-            return manifests.load(file.read())
+            data = file.read()
     except OSError:
         return None
+    return manifests.load(data) if holding in data else None
 
 
 def record(layout: Layout, manifest: Manifest) -> None:
