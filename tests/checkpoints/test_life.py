@@ -254,6 +254,18 @@ def test_a_partial_that_can_be_resumed_survives_a_restart(tmp_path: Path) -> Non
     assert disk.first_gap(world.layout, ASSET) == (50, 128)
 
 
+def test_nothing_is_left_of_a_download_that_was_published_just_before_a_crash(
+    tmp_path: Path,
+) -> None:
+    world = Walk(tmp_path)
+    world.publish(0, len(["frozen", "lock", "manifest", "object", "link"]))
+    world.check()
+    assert os.listdir(world.layout.folder("partial")) == [ASSET]
+    world.restart()
+    world.check()
+    assert os.listdir(world.layout.folder("partial")) == []
+
+
 def test_a_partial_that_nobody_resumes_is_removed_after_days(tmp_path: Path) -> None:
     world = Walk(tmp_path)
     world.download(0, 50)

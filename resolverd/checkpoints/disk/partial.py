@@ -9,7 +9,10 @@ import shutil
 from resolverd.checkpoints import journal, plan
 from resolverd.checkpoints.disk.durable import unlink
 from resolverd.checkpoints.disk.layout import Layout
+from resolverd.checkpoints.disk.objects import current
+from resolverd.checkpoints.journal import Pin
 from resolverd.checkpoints.limits import Limits
+from resolverd.checkpoints.manifest import Manifest
 from resolverd.checkpoints.plan import Range
 
 _NO_LINKS = frozenset((errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS))
@@ -83,15 +86,29 @@ def prune(layout: Layout, asset: str, limits: Limits, now: float) -> None:
         return
     shutil.rmtree(layout.tree(asset), ignore_errors=True)
     kept: set[str] = set()
+    published = current(layout, asset)
     for name in os.listdir(folder):
         path = os.path.join(folder, name)
-        valid = _is_journal(name) and journal.read(path)[0] is not None
-        if valid and now - os.path.getmtime(path) < limits.partial_days * 86400:
-            kept |= {name, "data-" + name.removeprefix("journal-")}
+        pin, ranges = journal.read(path) if _is_journal(name) else (None, ())
+        if pin is None or now - os.path.getmtime(path) >= limits.partial_days * 86400:
+            continue
+        data = "data-" + name.removeprefix("journal-")
+        whole = plan.covered(ranges) == pin.size
+        if published and whole and _is_of(published, pin, os.path.join(folder, data)):
+            continue  # a crash came between its publication and its end
+        kept |= {name, data}
     for name in set(os.listdir(folder)) - kept:
         unlink(os.path.join(folder, name))
     if not kept:
         discard(layout, asset)
+
+
+def _is_of(published: Manifest, pin: Pin, path: str) -> bool:
+    """Whether a download is published: as this version, or by a second name of its file."""
+    try:
+        return pin.stamp == published.stamp or os.stat(path).st_nlink > 1
+    except FileNotFoundError:  # moved there, by a file system without second names
+        return True
 
 
 def _is_journal(name: str) -> bool:
