@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from resolverd.checkpoints import private
 from resolverd.checkpoints.limits import Limits
 from resolverd.checkpoints.policy import Policy
 from resolverd.checkpoints.sources.s3 import credentials, profile
@@ -220,6 +221,17 @@ def test_credentials_that_were_renewed_in_their_file_are_found(home: Path) -> No
     assert "Credential=A/" in access.sign("GET", url, {})["Authorization"]
     access.forget()
     assert "Credential=NEW/" in access.sign("GET", url, {})["Authorization"]
+
+
+def test_what_was_signed_with_is_struck_from_what_the_process_says() -> None:
+    environ = {
+        "HOME": "/nonexistent",
+        "AWS_ACCESS_KEY_ID": "K",
+        "AWS_SECRET_ACCESS_KEY": "a-secret-key-0",
+        "AWS_SESSION_TOKEN": "a-session-token-0",
+    }
+    Access("x", S3Settings(), environ).sign("GET", "http://h/b/k", {})
+    assert private.struck(b"a-secret-key-0 a-session-token-0").strip(b"* ") == b""
 
 
 def test_credentials_are_renewed_before_they_expire(home: Path) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from urllib.parse import urlsplit
 
+from resolverd.checkpoints import private
 from resolverd.checkpoints.sources.s3 import credentials, profile
 from resolverd.checkpoints.sources.s3.location import Endpoint, sound_region
 from resolverd.checkpoints.sources.s3.settings import S3Settings
@@ -63,6 +64,8 @@ class Access:
                 said = profile.read(self._settings.profile, self._environ)
                 self._who = credentials.found(self._settings, self._environ, said)
                 self._searched = True
+                for secret in (self._who.secret, self._who.token) if self._who else ():
+                    private.remember(secret or "")
             return self._who
 
 
