@@ -176,8 +176,8 @@ class FetchSettings(msgspec.Struct, frozen=True):
     Attributes:
         concurrency: Downloads at a time; large ones (of 64 MiB and more) leave a quarter of these,
             and one at least, to small ones.
-        host_concurrency: Downloads at a time from one host, as the URI names it (of ``hg``, ``s3`` and
-            ``file``: from all of that scheme); 0: as many as ``concurrency``.
+        host_concurrency: Downloads at a time from one host, as the URI names it (of ``hg``, ``s3``
+            and ``file``: from all of that scheme); 0: as many as ``concurrency``.
         connections: Connections for one large file, at most: it gets more than one as long as the
             origin is what it waits for.
         bandwidth: Bytes a second that all downloads may take together; 0: as many as come.

@@ -56,7 +56,7 @@ def arrange_all(layout: Layout) -> None:
 def _published(
     layout: Layout, without: str | None = None, repository_id: str = ""
 ) -> Mapping[str, list[Manifest]]:
-    """The manifests of repositories' objects, by folder; with a name, of those called so at least."""
+    """The manifests of repositories' objects, by folder; with a name, at least of those."""
     found = defaultdict(list)
     word = f"{SCHEME}://{repository_id}".encode()
     for key in os.listdir(layout.folder("objects")):
