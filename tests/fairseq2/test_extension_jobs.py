@@ -162,6 +162,26 @@ def test_a_daemon_that_is_started_anew_in_time_is_not_missed(extended, node):
     assert (answer["card"], answer["warnings"]) == (chain(A, B), [])
 
 
+def test_a_store_that_the_daemon_drops_is_read_by_fairseq2_and_the_others_stay(extended, tmp_path):
+    stores = [tmp_path / name for name in ("kept", "dropped")]
+    config = tmp_path / "config.toml"
+    config.write_text(f"[stores]\npaths = {[str(each) for each in stores]}\n")
+    for store in stores:
+        write(store / "x.yaml", card(store.name, base="kept"))
+    write(stores[0] / "x.yaml", card("kept"))
+    with daemon("--config", str(config), stores=[]) as node:
+        environ = {"RESOLVERD_SOCKET": str(node.socket)}
+        extended.ask("keep", paths=[str(each) for each in stores], environ=environ)
+        assert fields(extended, "dropped") == chain({"base": "kept"}, {})
+        config.write_text(f"[stores]\npaths = {[str(stores[0])]}\n")
+        node.signal(signal.SIGHUP)
+        eventually(lambda: len(node.client().asset_names) == 1)
+        asked = [extended.ask("ask", name=name) for name in ("kept", "dropped", "kept")]
+    assert [each["card"] for each in asked] == [chain({}), chain({"base": "kept"}, {}), chain({})]
+    (warning,) = [line for each in asked for line in each["warnings"]]
+    assert f"path:{stores[1]}" in warning
+
+
 @pytest.mark.parametrize("version", ["0.9.0", "0.4.6", "strange"])
 def test_a_fairseq2_of_another_version_is_left_as_it_is(extended, version):
     answer = extended.ask("strange", version=version)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
-from tests.daemon.running import daemon, write
+from tests.daemon.running import card, daemon, write
 
 pytestmark = pytest.mark.fairseq2
 
@@ -70,6 +72,41 @@ ARRANGEMENTS = [
     {"environ": {**STORES, "OTHERS": BOTH, "ENV_OF_before_ours": "cluster"}},
     {"environ": {**STORES, "OTHERS": BOTH, "ENV_OF_after_ours": "cluster"}, "paths": ["team"]},
 ]
+RANDOM_STORES = 8
+
+
+def random_arrangement(seed):
+    """Some of the random stores, served ones and others, with or without an environment."""
+    chance = random.Random(seed)
+    stores = [f"random{each}" for each in range(RANDOM_STORES)]
+    chosen = chance.sample(stores, chance.randint(2, RANDOM_STORES))
+    environ = {"FAIRSEQ2_ASSET_DIR": chosen.pop(), "FAIRSEQ2_USER_ASSET_DIR": chosen.pop()}
+    if chance.random() < 0.5:
+        environ |= {"OTHERS": "after_ours", "ENV_OF_after_ours": chance.choice(["e0", "e1"])}
+    return {"environ": environ, "paths": chosen}
+
+
+def random_store(place, number):
+    """Cards with bases anywhere, also in stores that a job lacks, and overrides far from home."""
+    chance = random.Random(number)
+    stems = [f"c{each}" for each in range(number, 10 * RANDOM_STORES, RANDOM_STORES)]
+    anywhere = [f"c{each}" for each in range(10 * RANDOM_STORES)]
+    cards = []
+    for stem in stems:
+        for env in ("", "@user", "@e0", "@e1"):
+            if env and chance.random() < 0.6:
+                continue
+            fields = {"x": chance.randint(0, 9), "model_family": chance.choice(["llama", "other"])}
+            later = [each for each in anywhere if int(each[1:]) > int(stem[1:])]
+            if later and chance.random() < 0.6:
+                fields["base"] = chance.choice(later)
+            cards.append(card(f"{stem}{env}", **fields))
+    chance.shuffle(cards)
+    for part in range(3):
+        folder = place / f"random{number}" / ("deep/" * part)
+        write(folder / f"{part}.yaml", "---\n".join(cards[part::3]))
+
+
 NAMES = ["a@", "a@user", "a@cluster", "a@nowhere", " a ", "b@cluster", "nothing", "", "@", "p@user"]
 
 
@@ -78,6 +115,8 @@ def place(tmp_path_factory):
     folder = tmp_path_factory.mktemp("stores")
     for path, text in FILES.items():
         write(folder / path, text)
+    for number in range(RANDOM_STORES):
+        random_store(folder, number)
     (folder / "empty").mkdir()
     (folder / "link").symlink_to("system")
     (folder / "config" / "fairseq2").mkdir(parents=True)
@@ -89,13 +128,15 @@ def place(tmp_path_factory):
 def served(place, extended):
     packages = [f"package:cards_of_ours@{place / 'site'}"]
     packages += [f"package:fairseq2.assets.cards@{extended.site_dir}"]
-    with daemon(stores=[*packages, *(str(place / each) for each in SERVED)]) as running:
+    served = [*SERVED, *(f"random{each}" for each in range(0, RANDOM_STORES, 2))]
+    with daemon(stores=[*packages, *(str(place / each) for each in served)]) as running:
         yield running
 
 
 def placed(place, arrangement):
     """Name the folders of an arrangement where they really are."""
     known = {path.partition("/")[0] for path in FILES} | {"empty", "nowhere", "link", "config"}
+    known |= {f"random{each}" for each in range(RANDOM_STORES)}
     environ = {
         key: str(place / value) if value in known else value
         for key, value in arrangement.get("environ", {}).items()
@@ -107,7 +148,9 @@ def placed(place, arrangement):
     }
 
 
-@pytest.mark.parametrize("arrangement", ARRANGEMENTS, ids=str)
+@pytest.mark.parametrize(
+    "arrangement", [*ARRANGEMENTS, *map(random_arrangement, range(8))], ids=str
+)
 def test_every_arrangement_of_stores_looks_as_without_it(
     fairseq2, extended, served, place, arrangement
 ):

@@ -13,7 +13,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from resolverd_client.client import Client
-from resolverd_client.errors import DaemonUnavailableError, ResolverdError
+from resolverd_client.errors import (
+    AssetNotFoundError,
+    DaemonUnavailableError,
+    ProtocolError,
+    ResolverdError,
+)
 
 log = logging.getLogger("resolverd_client.fairseq2")
 
@@ -93,6 +98,11 @@ class Node(Client):
             except ResolverdError as error:
                 self.give_up(error)
                 return ()
+            except (LookupError, TypeError, ValueError) as error:
+                self.give_up(
+                    ProtocolError(f"the daemon's list of stores makes no sense: {error!r}")
+                )
+                return ()
         return self._stores
 
     def _ask_stores(self) -> tuple[Served, ...]:
@@ -163,10 +173,24 @@ class Node(Client):
         if link.kept(stem) and replies is not None and replies is link.replies:
             # All of the stem's cards are kept, and this one is not among them.
             return replies.packed.setdefault(key, b"")  # type: ignore[no-any-return]
-        return self._ask_cards(stem).get(key, b"")  # type: ignore[no-any-return]
+        return self._ask_cards(source, stem).get(key, b"")  # type: ignore[no-any-return]
 
-    def _ask_cards(self, stem: str) -> dict[object, Any]:
+    def _ask_cards(self, source: str, stem: str) -> dict[object, Any]:
+        try:
+            return self._family(source, stem)
+        except AssetNotFoundError as error:
+            lost = error.details.get("store")
+            if lost == source or lost not in self._sources:
+                raise
+            self.drop(str(lost))  # whose cards it are will find out when it asks
+            return self._ask_cards(source, stem)
+
+    def _family(self, source: str, stem: str) -> dict[object, Any]:
         sources = self._sources
+        if source not in sources:
+            raise AssetNotFoundError(
+                f"the daemon serves {source} no more", details={"store": source}
+            )
         connection, (generation, family), _ = self._link.reply("store_cards", [sources, stem])
         found: dict[object, Any] = {}
         for each, cards in family:
