@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Collection, Iterator
+from functools import lru_cache
 
 from resolverd.checkpoints import leases
 from resolverd.checkpoints.disk.layout import Layout
@@ -56,12 +57,25 @@ def _sizes(layout: Layout, keys: list[str], current: Collection[str]) -> dict[st
     for group in versions.values():
         seen: set[int] = set()
         for key in sorted(group, key=lambda key: key not in current):
-            manifest = read_manifest(layout, key) if len(group) == 1 else None
-            if manifest is None:
-                sizes[key] = measured(layout.object(key), seen)
-            else:
-                sizes[key] = sum(occupied(entry.size) for entry in manifest.files)
+            size = _declared(layout, key) if len(group) == 1 else None
+            sizes[key] = measured(layout.object(key), seen) if size is None else size
     return sizes
+
+
+def _declared(layout: Layout, key: str) -> int | None:
+    """What an object takes by its manifest; None when that is missing or damaged."""
+    try:
+        status = os.stat(layout.manifest(key))
+    except OSError:
+        return None
+    return _read(layout.root, key, status.st_mtime_ns, status.st_size)
+
+
+@lru_cache(maxsize=1 << 14)
+def _read(root: str, key: str, _written: int, _length: int) -> int | None:
+    """Read a manifest once for each time that it was written: the cache is listed often."""
+    manifest = read_manifest(Layout(root), key)
+    return None if manifest is None else sum(occupied(entry.size) for entry in manifest.files)
 
 
 def _partials(layout: Layout, busy: Collection[str], assets: list[str]) -> Iterator[Item]:
