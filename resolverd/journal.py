@@ -23,7 +23,7 @@ _DEBUG = 7
 _SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 
 
-def event(name: str, **values: object) -> dict[str, dict[str, object]]:
+def event(name: str, /, **values: object) -> dict[str, dict[str, object]]:
     """Make the ``extra`` of a log call: what an operator searches the journal for.
 
     Args:
