@@ -15,6 +15,7 @@ from msgspec import Meta
 _SCHEMES = {"http", "https", "s3", "file", "hg"}
 _PREFIX = re.compile(r"([a-z0-9]+)://([^/\s]*)(/.*)?")
 _URL = re.compile(r"https?://(\S+@)?(\[[0-9a-fA-F:]+\]|[^/@:\s\[\]]+)(:\d{1,5})?(/[^@\s]*)?")
+_HOST = re.compile(r"(\*\.)?(\[[0-9a-fA-F:]+\]|[^/@:?#\s\[\]]+)(:\d{1,5})?")
 _TOKENS = ("token", "token_env", "token_file", "token_credential")
 _FOR_S3 = ("endpoint", "region", "profile")
 
@@ -131,6 +132,8 @@ def _fault(key: str, said: object, kind: Any) -> str | None:
 def _prefix(text: Any) -> str | None:
     found = _PREFIX.fullmatch(text)
     if found and found[1] in _SCHEMES and (found[2] or found[1] == "file" or not found[3]):
+        if found[1] in {"http", "https"} and found[2] and not _HOST.fullmatch(found[2]):
+            return f"{text!r:.80} is not allowed: {found[2]!r} is no host, or host:port"
         return None
     schemes = ", ".join(sorted(_SCHEMES))
     return f"{text!r:.80} is not allowed: it takes a scheme ({schemes}), '://' and what follows"

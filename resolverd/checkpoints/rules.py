@@ -124,14 +124,23 @@ class _Place:
     @classmethod
     def of(cls, uri: str) -> _Place:
         scheme, _, rest = uri.partition("://")
-        authority, _, path = rest.partition("/")
         scheme = scheme.lower()
         if scheme in _PORTS:
-            path = path.partition("?")[0].partition("#")[0]
-            return cls(scheme, _host(scheme, authority), _resolved(unquote(path)))
+            return cls._web(uri)
+        authority, _, path = rest.partition("/")
         if scheme == "hg":  # the Hub's names are told apart by more than case
             authority, path = authority.lower(), path.lower()
         return cls(scheme, authority, _resolved(path))
+
+    @classmethod
+    def _web(cls, url: str) -> _Place:
+        try:
+            parts = urlsplit(url)
+            name, port = (parts.hostname or "").rstrip("."), parts.port
+        except ValueError:  # nobody can connect to that
+            return cls("", "", "")
+        host = name if port in {None, _PORTS[parts.scheme]} else f"{name}:{port}"
+        return cls(parts.scheme, host, _resolved(unquote(parts.path)))
 
     @property
     def weight(self) -> tuple[bool, int, int]:
@@ -152,16 +161,6 @@ class _Place:
         return (
             not base or other.path == base or other.path.startswith(tuple(base + c for c in ends))
         )
-
-
-def _host(scheme: str, authority: str) -> str:
-    """Host and port as they are compared."""
-    try:
-        parts = urlsplit(f"{scheme}://{authority}")
-        name, port = (parts.hostname or "").rstrip("."), parts.port
-    except ValueError:
-        return authority
-    return name if port in {None, _PORTS[scheme]} else f"{name}:{port}"
 
 
 def _resolved(path: str) -> str:
