@@ -24,6 +24,7 @@ from exact import tree
 from fairseq2.assets import AssetCardError, AssetDownloadManager, AssetStore
 from fairseq2.assets.cli import _main
 from fairseq2.composition import register_file_assets, register_package_assets
+from fairseq2.data.tokenizers.hub import load_tokenizer
 from fairseq2.gang import ProcessGroupGang, create_parallel_gangs
 from fairseq2.models.hub import load_model
 from fairseq2.models.llama import LLaMAConfig, get_llama_model_hub
@@ -33,9 +34,9 @@ from fairseq2.utils.progress import ProgressReporter, ProgressTask
 from fairseq2.utils.uri import Uri
 
 try:
-    from resolverd_client.fairseq2 import setup
+    from resolverd_client.fairseq2 import download, setup
 except ImportError:  # fairseq2 alone
-    setup = None
+    download = setup = None
 
 kept = {}
 
@@ -198,8 +199,7 @@ def model(name, environ, rank=None):
     With a rank: as one of a gang of two, which meet over gloo.
     """
     os.environ.update(environ)
-    leases = sys.modules["resolverd_client.fairseq2.download"]._leases
-    leases.clear()
+    download._leases.clear()  # those of the job that this is a child of
     gangs = None
     if rank is not None:
         os.environ.update(RANK=str(rank), WORLD_SIZE="2", MASTER_ADDR="127.0.0.1")
@@ -210,8 +210,16 @@ def model(name, environ, rank=None):
     with torch.inference_mode():
         seqs = torch.arange(6).unsqueeze(0)
         shape = list(found(seqs, BatchLayout.of(seqs)).shape)
-    paths = list(map(str, leases))
+    paths = list(map(str, download._leases))
     return {"sum": weights(found), "shape": shape, "paths": paths, "warnings": warnings}
+
+
+def tokenizer(name, environ):
+    """Load a tokenizer by its name, and have it encode a text."""
+    os.environ.update(environ, TIKTOKEN_CACHE_DIR="")
+    download._leases.clear()  # those of the job that this is a child of
+    tokens = load_tokenizer(name).create_raw_encoder()("hello").tolist()
+    return {"tokens": tokens, "paths": list(map(str, download._leases))}
 
 
 def weights(model):
@@ -303,7 +311,7 @@ REQUESTS = {
         do.__name__: do
         for do in (
             arranged, sources, keep, ask, names, requests, fetch, command, together, strange,
-            checkpoint, model, told_by_command,
+            checkpoint, model, tokenizer, told_by_command,
         )
     },
 }  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import fcntl
 import hashlib
 import os
@@ -257,6 +258,19 @@ def test_sixteen_jobs_at_once_load_a_model_whose_bytes_are_fetched_once(extended
             assert answer["warnings"] == []
             (path,) = answer["paths"]
             assert Path(path).is_relative_to(node.cache / "objects")
+
+
+def test_a_tokenizer_loads_from_the_daemons_file(extended, node, origin):
+    ranks = [f"{base64.b64encode(bytes([byte])).decode()} {byte}\n" for byte in range(256)]
+    origin.put("/tokens.model", "".join(ranks).encode())
+    text = card("tokens", tokenizer_family="llama", tokenizer=origin.url("/tokens.model"))
+    write(node.store / "tokens.yaml", f"{text}tokenizer_config_overrides:\n  impl: tiktoken\n")
+    eventually(lambda: node.client().maybe_get_metadata("tokens"))
+    call = ["tokenizer", {"name": "tokens", "environ": environ(node)}]
+    (answer,) = extended.ask("together", calls=[call])
+    assert answer.get("tokens") == list(b"hello"), answer
+    (path,) = answer["paths"]
+    assert Path(path).is_relative_to(node.cache / "objects")
 
 
 @pytest.mark.parametrize("wanted", ["1", ""], ids=["localised", "not"])
