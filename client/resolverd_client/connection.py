@@ -317,12 +317,14 @@ class Connection:
         return data
 
     def _receive_rest(self, data: bytes, deadline: float) -> tuple[Any, bytes]:
-        """Go on with a response that came in parts (or find out that it is malformed)."""
+        """Go on with a response that came in parts, or with a daemon's last words after it."""
         reader = protocol.FrameReader(protocol.MAX_REPLY)
         parts = [data]
         while not (messages := list(reader.feed(parts[-1]))):
             parts.append(self._receive(deadline))
-        return messages[0] if len(messages) == 1 else messages, b"".join(parts)
+        if reader.pending:  # the beginning of them: the call is made again, as when they are whole
+            raise ConnectionResetError("the daemon is closing the connection")
+        return messages[-1], b"".join(parts)
 
     def _wait(self, deadline: float | None, silence: Silence | None = None) -> None:
         while True:

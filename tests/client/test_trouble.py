@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from pathlib import Path
 
 import pytest
-from resolverd_client import Client, DaemonUnavailableError
+from resolverd_client import Client, DaemonUnavailableError, protocol
 
 from tests.serving.served import Served, eventually, served
 
@@ -19,6 +22,45 @@ from tests.serving.served import Served, eventually, served
 def server() -> Iterator[Served]:
     with served() as each:
         yield each
+
+
+@contextmanager
+def stopping_server(path: str, last_words: bytes) -> Iterator[None]:
+    """Serve two connections: the first ends with the reply and last words in one piece."""
+
+    def serve(listener: socket.socket) -> None:
+        for words in (last_words, b""):
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(4096)
+                about = {"version": 1, "instance": b"i" * 16, "generation": 1}
+                connection.sendall(protocol.response(1, about))
+                connection.recv(4096)
+                connection.sendall(protocol.response(2, [1, {"model_arch": "one"}]) + words)
+                if not words:
+                    connection.recv(4096)
+
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen()
+        thread = threading.Thread(target=serve, args=(listener,))
+        thread.start()
+        yield
+        thread.join(30)
+
+
+LAST_WORDS = protocol.notification(
+    "error", [protocol.error_map("unavailable", "the daemon is stopping")]
+)
+
+
+@pytest.mark.parametrize("words", [LAST_WORDS, LAST_WORDS[:9]], ids=["whole", "in part"])
+def test_a_reply_that_the_daemons_last_words_follow_is_asked_for_again(
+    tmp_path: Path, words: bytes
+) -> None:
+    path = str(tmp_path / "s")
+    with stopping_server(path, words), closing(Client(path, timeout=20)) as client:
+        assert client.get_metadata("a")["model_arch"] == "one"
 
 
 def in_child(work: Callable[[], bool]) -> bool:

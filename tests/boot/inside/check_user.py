@@ -13,6 +13,7 @@ from node import eventually, run, systemctl
 
 PROGRAMS = "/opt/resolverd/bin"
 NAME = "carol"
+MANAGER = Path("/run/systemd/system/user@.service.d/check.conf")
 CARD = "name: mine\nmodel_arch: one\n"
 ASK = "from resolverd_client import Client; print(Client(timeout=60).get_metadata('mine'))"
 
@@ -20,6 +21,10 @@ ASK = "from resolverd_client import Client; print(Client(timeout=60).get_metadat
 @pytest.fixture(scope="module", autouse=True)
 def _a_user() -> Iterator[None]:
     run("useradd", "--create-home", NAME)
+    # What pam_systemd does, which so small a system lacks
+    MANAGER.parent.mkdir(parents=True)
+    MANAGER.write_text("[Service]\nEnvironment=XDG_RUNTIME_DIR=/run/user/%i\n")
+    systemctl("daemon-reload")
     systemctl("start", f"user@{pwd.getpwnam(NAME).pw_uid}.service")
     store = Path(f"/home/{NAME}/.config/fairseq2/assets")
     as_her("mkdir", "-p", str(store))
