@@ -193,8 +193,10 @@ async def test_the_worker_is_nice_and_ends_with_the_daemon(tmp_path: Path) -> No
     with started([sys.executable, "-c", script, str(tmp_path)]) as daemon:
         assert daemon.stdout is not None
         worker = int(daemon.stdout.readline())
-        await until(lambda: os.getpriority(os.PRIO_PROCESS, worker) == 19)
-        daemon.kill()
+        try:
+            await until(lambda: os.getpriority(os.PRIO_PROCESS, worker) == 19)
+        finally:
+            daemon.kill()
         await until(lambda: not os.path.exists(f"/proc/{worker}") or _is_zombie(worker))
 
 
