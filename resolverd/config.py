@@ -291,7 +291,8 @@ class MetricsSettings(msgspec.Struct, frozen=True):
         Meta(description="a loopback address such as '127.0.0.1:9464', or a socket's whole path"),
     ] = None
     textfile: Annotated[
-        Path | None, Meta(description="a path such as '/var/lib/node_exporter/resolverd.prom'")
+        Annotated[str, Meta(pattern=r"^/.+\.prom$")] | None,
+        Meta(description="a whole path that ends with .prom, the only files node_exporter reads"),
     ] = None
     textfile_interval: Annotated[
         float, Meta(ge=1, le=3600, description="seconds from 1 to 3600")

@@ -96,8 +96,8 @@ class Metering:
             if settings.listen:
                 tasks.start_soon(self._listen, settings.listen, tasks)
             if settings.textfile:
-                file, every = os.fspath(settings.textfile), settings.textfile_interval
-                tasks.start_soon(self._keep_written, file, every)
+                every = settings.textfile_interval
+                tasks.start_soon(self._keep_written, settings.textfile, every)
             await anyio.sleep_forever()
 
     async def _listen(self, address: str, tasks: TaskGroup) -> None:

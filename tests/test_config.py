@@ -64,6 +64,34 @@ def test_every_problem_is_named_with_key_value_and_what_is_allowed(tmp_path: Pat
     assert any("RESOLVERD_STORES__ENVIRONMENT: 'a@b'" in line for line in lines)
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("listen", "0.0.0.0:9464"),
+        ("listen", "127.0.0.1:0"),
+        ("listen", "127.0.0.1:65536"),
+        ("listen", "127.0.0.256:80"),
+        ("listen", "metrics.sock"),
+        ("listen", "9464"),
+        ("textfile", "/etc/passwd"),
+        ("textfile", "resolverd.prom"),
+        ("textfile_interval", "0"),
+    ],
+)
+def test_metrics_are_shown_on_this_node_alone_and_overwrite_nothing_else(
+    key: str, value: str
+) -> None:
+    (line,) = complaints(None, {f"RESOLVERD_METRICS__{key.upper()}": value})
+    assert f"RESOLVERD_METRICS__{key.upper()}" in line
+
+
+@pytest.mark.parametrize(
+    "address", ["127.0.0.1:9464", "127.1.2.3:1", "localhost:65535", "[::1]:80", "/run/m.sock"]
+)
+def test_metrics_take_any_loopback_address_and_sockets(address: str) -> None:
+    assert load(None, {"RESOLVERD_METRICS__LISTEN": address}).metrics.listen == address
+
+
 def test_a_file_that_is_no_toml_is_named_with_its_line(tmp_path: Path) -> None:
     file = config(tmp_path, "[daemon]\nsocket = \n")
     (line,) = complaints(file)

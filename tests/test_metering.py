@@ -45,7 +45,7 @@ async def answer(path: Path) -> bytes:
 
 
 async def test_a_state_that_cannot_be_told_is_an_error_of_that_page_alone(tmp_path: Path) -> None:
-    settings = MetricsSettings(listen=str(tmp_path / "m"), textfile=tmp_path / "x.prom")
+    settings = MetricsSettings(listen=str(tmp_path / "m"), textfile=str(tmp_path / "x.prom"))
     async with metering(settings) as made:
         for _ in range(2):
             assert b" 500 " in await answer(tmp_path / "m")
