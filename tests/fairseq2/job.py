@@ -123,6 +123,11 @@ def names():
     return sorted(kept["store"].asset_names)
 
 
+def hurry(seconds):
+    """Have the kept store's client wait no longer than this from now on."""
+    kept["store"]._node._link.timeout = seconds
+
+
 def requests():
     """How many requests the kept store's client has sent."""
     return sum(each._ident for each in kept["store"]._node._link.idle)
@@ -311,7 +316,7 @@ REQUESTS = {
         do.__name__: do
         for do in (
             arranged, sources, keep, ask, names, requests, fetch, command, together, strange,
-            checkpoint, model, tokenizer, told_by_command,
+            checkpoint, model, tokenizer, hurry, told_by_command,
         )
     },
 }  # fmt: skip

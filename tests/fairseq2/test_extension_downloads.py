@@ -23,6 +23,7 @@ pytestmark = pytest.mark.fairseq2
 
 DATA = os.urandom(300_000)
 AGENT = "firefox"
+PATIENT = {"RESOLVERD_FALLBACK_TIMEOUT": "30"}
 
 
 def sha256(data):
@@ -51,7 +52,8 @@ def fetch(extended, node, own_cache):
     """Download in a job, as fairseq2's recipes do."""
 
     def ask(uri, running=node, **options):
-        environ = {"RESOLVERD_SOCKET": str(running.socket), "FAIRSEQ2_CACHE_DIR": str(own_cache)}
+        environ = PATIENT | {"RESOLVERD_SOCKET": str(running.socket)}
+        environ |= {"FAIRSEQ2_CACHE_DIR": str(own_cache)}
         environ |= options.pop("environ", {})
         return extended.ask("fetch", uri=uri, environ=environ, **options)
 
@@ -242,7 +244,8 @@ def offer(node, small, origin, **more):
 
 
 def environ(node, **more):
-    return {"RESOLVERD_SOCKET": str(node.socket), "FAIRSEQ2_ASSET_DIR": str(node.store), **more}
+    place = {"RESOLVERD_SOCKET": str(node.socket), "FAIRSEQ2_ASSET_DIR": str(node.store)}
+    return {**PATIENT, **place, **more}
 
 
 def test_sixteen_jobs_at_once_load_a_model_whose_bytes_are_fetched_once(extended, origin, small):
@@ -287,9 +290,8 @@ def test_a_checkpoint_with_a_path_is_localised_only_when_the_job_asks(
         assert paths == ([True] if wanted else [])
 
 
-def test_the_command_tells_who_reads_each_store(extended, node, own_cache):
-    asked = {"RESOLVERD_SOCKET": str(node.socket), "FAIRSEQ2_ASSET_DIR": str(node.store)}
-    (answer,) = extended.ask("together", calls=[["told_by_command", {"environ": asked}]])
+def test_the_command_tells_who_reads_each_store(extended, node):
+    (answer,) = extended.ask("together", calls=[["told_by_command", {"environ": environ(node)}]])
     code, text = answer
     assert code == 0
     assert f"  resolverd  path:{node.store}\n" in text

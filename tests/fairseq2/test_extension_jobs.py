@@ -31,7 +31,8 @@ def job(extended, node):
 
 
 def keep(extended, node, **environ):
-    environ = {"RESOLVERD_SOCKET": str(node.socket), **environ}
+    patient = {"RESOLVERD_FALLBACK_TIMEOUT": "30"}
+    environ = {"RESOLVERD_SOCKET": str(node.socket), **patient, **environ}
     return extended.ask("keep", environ=environ, paths=[str(node.store)])
 
 
@@ -102,7 +103,7 @@ def test_bad_and_duplicate_cards_cost_a_warning_and_not_the_store(extended, node
 def test_a_store_that_only_fairseq2_can_read_whole_is_read_by_it(extended, node):
     write(node.store / "deep.yaml", "name: deep\nx: " + "[" * 150 + "]" * 150 + "\n")
     eventually(lambda: node.client().status()["problems"])
-    environ = {"RESOLVERD_SOCKET": str(node.socket)}
+    environ = {"RESOLVERD_SOCKET": str(node.socket), "RESOLVERD_FALLBACK_TIMEOUT": "30"}
     made = extended.ask("sources", paths=[str(node.store)], environ=environ)
     assert made[-1] == [f"path:{node.store}", "CachedAssetMetadataProvider"]
 
@@ -145,8 +146,9 @@ def test_a_daemon_lost_before_the_start_costs_one_warning(extended, node, how):
 
 @pytest.mark.parametrize("how", ["killed", "hung"])
 def test_a_daemon_lost_during_the_job_costs_one_warning(extended, node, how):
-    keep(extended, node, **TIMEOUT)
+    keep(extended, node)
     assert fields(extended, "a") == chain(A, B)
+    extended.ask("hurry", seconds=0.5)
     lose(node, how)
     asked = [extended.ask("ask", name=name) for name in ("c", "a", "b", "nothing")]
     assert [each["card"] for each in asked] == [None, chain(A, B), chain(B), None]
@@ -155,7 +157,7 @@ def test_a_daemon_lost_during_the_job_costs_one_warning(extended, node, how):
 
 
 def test_a_daemon_that_is_started_anew_in_time_is_not_missed(extended, node):
-    keep(extended, node, RESOLVERD_FALLBACK_TIMEOUT="30")
+    keep(extended, node)
     node.stop()
     node.start()
     answer = extended.ask("ask", name="a")
@@ -170,7 +172,7 @@ def test_a_store_that_the_daemon_drops_is_read_by_fairseq2_and_the_others_stay(e
         write(store / "x.yaml", card(store.name, base="kept"))
     write(stores[0] / "x.yaml", card("kept"))
     with daemon("--config", str(config), stores=[]) as node:
-        environ = {"RESOLVERD_SOCKET": str(node.socket)}
+        environ = {"RESOLVERD_SOCKET": str(node.socket), "RESOLVERD_FALLBACK_TIMEOUT": "30"}
         extended.ask("keep", paths=[str(each) for each in stores], environ=environ)
         assert fields(extended, "dropped") == chain({"base": "kept"}, {})
         config.write_text(f"[stores]\npaths = {[str(stores[0])]}\n")
@@ -202,6 +204,6 @@ def test_fairseq2s_command_prints_what_it_printed_without(fairseq2, extended, no
     environ = {"FAIRSEQ2_ASSET_DIR": str(node.store)}
     call = ["command", {"arguments": arguments, "environ": environ}]
     (theirs,) = fairseq2.ask("together", calls=[call])
-    environ["RESOLVERD_SOCKET"] = str(node.socket)
+    environ |= {"RESOLVERD_SOCKET": str(node.socket), "RESOLVERD_FALLBACK_TIMEOUT": "30"}
     (ours,) = extended.ask("together", calls=[call])
     assert ours == theirs

@@ -72,6 +72,8 @@ ARRANGEMENTS = [
     {"environ": {**STORES, "OTHERS": BOTH, "ENV_OF_before_ours": "cluster"}},
     {"environ": {**STORES, "OTHERS": BOTH, "ENV_OF_after_ours": "cluster"}, "paths": ["team"]},
 ]
+NODE = {"RESOLVERD_FALLBACK_TIMEOUT": "30"}
+"""The machine may be slow."""
 RANDOM_STORES = 8
 
 
@@ -157,13 +159,13 @@ def test_every_arrangement_of_stores_looks_as_without_it(
     asked = placed(place, arrangement)
     more = {"names": NAMES, "site_dirs": [str(place / "site")]}
     theirs = fairseq2.ask("arranged", **asked, **more)
-    asked["environ"]["RESOLVERD_SOCKET"] = str(served.socket)
+    asked["environ"] |= NODE | {"RESOLVERD_SOCKET": str(served.socket)}
     assert extended.ask("arranged", **asked, **more) == theirs
 
 
 def test_the_stores_that_the_daemon_serves_come_from_it_and_no_other(extended, served, place):
     environ = {key: str(place / value) for key, value in STORES.items()}
-    environ["RESOLVERD_SOCKET"] = str(served.socket)
+    environ |= NODE | {"RESOLVERD_SOCKET": str(served.socket)}
     paths = [str(place / each) for each in ("team", "private", "single.yaml")]
     packages = ["cards_of_ours", "cards_elsewhere"]
     extended.ask("arranged", site_dirs=[str(place / "site")])
