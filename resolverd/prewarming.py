@@ -192,5 +192,5 @@ class Prewarming:
             errand.fault = str(error)
             return False
         errand.ready, errand.fault, errand.next_try = True, None, None
-        log.info("prefetch of %s: ready", what)
+        log.debug("prefetch of %s: ready", what)
         return True
