@@ -161,6 +161,16 @@ def test_the_doctor_says_why_there_is_no_daemon(tmp_path: Path) -> None:
     assert "resolverd serve" in done.stdout
 
 
+def test_the_doctor_names_a_configuration_that_no_daemon_would_start_with(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "resolverd.ctl", "doctor", "--socket", str(tmp_path / "s")]
+    environ = {**os.environ, "RESOLVERD_DAEMON__LOG_LEVEL": "loud"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environ)
+    (line,) = [each for each in done.stdout.splitlines() if "\tconfiguration\t" in each]
+    assert line.startswith("error")
+    assert "RESOLVERD_DAEMON__LOG_LEVEL: 'loud'" in line
+    assert "check-config" in line
+
+
 def test_an_unreachable_daemon_is_exit_3_and_says_what_was_tried(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "resolverd.ctl", "status", "--socket", str(tmp_path / "s")],
