@@ -40,7 +40,7 @@ IN_FORCE: dict[str, Any] = {
     "MemoryDenyWriteExecute": REFUSED,
     "SystemCallFilter": REFUSED,
     "SystemCallFilter ~@resources": REFUSED,
-    "SystemCallFilter setpriority": 1,
+    "SystemCallFilter setpriority": None,
     "RestrictAddressFamilies": "refused: Address family not supported by protocol",
     "RestrictAddressFamilies others": None,
     "LimitCORE": [0, 0],

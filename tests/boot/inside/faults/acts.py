@@ -57,7 +57,7 @@ ACTS: dict[str, Callable[[], object]] = {
     ),
     "SystemCallFilter": lambda: call("ptrace", TRACE_ME, 0, 0, 0),
     "SystemCallFilter ~@resources": lambda: os.sched_setaffinity(0, {0}),
-    "SystemCallFilter setpriority": lambda: os.nice(1),
+    "SystemCallFilter setpriority": lambda: os.setpriority(os.PRIO_PROCESS, 0, 19),
     "RestrictAddressFamilies": lambda: socket.socket(socket.AF_NETLINK, socket.SOCK_RAW),
     "RestrictAddressFamilies others": lambda: socket.socket(socket.AF_INET6).close(),
     "LimitCORE": lambda: resource.getrlimit(resource.RLIMIT_CORE),
