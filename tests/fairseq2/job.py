@@ -124,8 +124,19 @@ def names():
 
 
 def hurry(seconds):
-    """Have the kept store's client wait no longer than this from now on."""
-    kept["store"]._node._link.timeout = seconds
+    """Have the kept store's client wait no longer than this, and count what it asks."""
+    link, kept["asked"] = kept["store"]._node._link, []
+    link.timeout, reply = seconds, link.reply
+
+    def counted(*request):
+        kept["asked"].append(request)
+        return reply(*request)
+
+    link.reply = counted
+
+
+def asked():
+    return len(kept["asked"])
 
 
 def requests():
@@ -316,7 +327,7 @@ REQUESTS = {
         do.__name__: do
         for do in (
             arranged, sources, keep, ask, names, requests, fetch, command, together, strange,
-            checkpoint, model, tokenizer, hurry, told_by_command,
+            checkpoint, model, tokenizer, hurry, asked, told_by_command,
         )
     },
 }  # fmt: skip

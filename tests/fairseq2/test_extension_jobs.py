@@ -89,6 +89,31 @@ def test_a_card_costs_one_request_at_first_and_none_afterwards(job, node):
         before = after
 
 
+def test_a_card_costs_one_request_after_a_change_too(job, node):
+    watcher = node.client()
+    generation = watcher.call("digests", None)[0]
+    write(node.store / "new.yaml", card("new"))
+    eventually(lambda: watcher.call("digests", None)[0] > generation)
+    for name, cost in (("a", 1), ("a", 0), ("nothing", 1)):
+        before = job.ask("requests")
+        job.ask("ask", name=name)
+        assert job.ask("requests") - before == cost, name
+
+
+def test_a_daemon_that_hangs_is_waited_for_by_one_store_and_not_by_each(extended, tmp_path):
+    stores = [tmp_path / name for name in ("one", "two", "three")]
+    for store in stores:
+        write(store / "x.yaml", card(store.name))
+    paths = [str(each) for each in stores]
+    with daemon(stores=paths) as node:
+        environ = {"RESOLVERD_SOCKET": str(node.socket), "RESOLVERD_FALLBACK_TIMEOUT": "30"}
+        extended.ask("keep", paths=paths, environ=environ)
+        extended.ask("hurry", seconds=0.3)
+        node.signal(signal.SIGSTOP)
+        assert [fields(extended, name) for name in ("nothing", "three")] == [None, chain({})]
+        assert extended.ask("asked") == 1
+
+
 def test_bad_and_duplicate_cards_cost_a_warning_and_not_the_store(extended, node):
     write(node.store / "bad.yaml", "name: [\n")
     write(node.store / "twin.yaml", card("a", z=1))

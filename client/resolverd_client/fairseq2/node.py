@@ -130,7 +130,7 @@ class Node(Client):
         key = ("names", source)
         names = self._link.kept(key)
         if names is None:
-            connection, (generation, listed), _ = self._link.reply("store_names", [source])
+            connection, (generation, listed), _ = self._reply("store_names", [source])
             names = frozenset(listed)
             self._link.keep(connection, generation, {key: names})
         return names  # type: ignore[no-any-return]
@@ -168,6 +168,8 @@ class Node(Client):
         Raises:
             ResolverdError: The daemon does not answer, or has no such store any more.
         """
+        if source not in self._sources:
+            raise AssetNotFoundError(f"the daemon serves {source} no more")
         link, key, stem = self._link, (source, name), name.partition("@")[0]
         replies = link.replies
         if link.kept(stem) and replies is not None and replies is link.replies:
@@ -177,7 +179,7 @@ class Node(Client):
 
     def _ask_cards(self, source: str, stem: str) -> dict[object, Any]:
         try:
-            return self._family(source, stem)
+            return self._family(stem)
         except AssetNotFoundError as error:
             lost = error.details.get("store")
             if lost == source or lost not in self._sources:
@@ -185,13 +187,9 @@ class Node(Client):
             self.drop(str(lost))  # whose cards it are will find out when it asks
             return self._ask_cards(source, stem)
 
-    def _family(self, source: str, stem: str) -> dict[object, Any]:
+    def _family(self, stem: str) -> dict[object, Any]:
         sources = self._sources
-        if source not in sources:
-            raise AssetNotFoundError(
-                f"the daemon serves {source} no more", details={"store": source}
-            )
-        connection, (generation, family), _ = self._link.reply("store_cards", [sources, stem])
+        connection, (generation, family), _ = self._reply("store_cards", [sources, stem])
         found: dict[object, Any] = {}
         for each, cards in family:
             found[each] = True
@@ -200,6 +198,11 @@ class Node(Client):
         if sources is self._sources:  # else a store was taken meanwhile, which is not in this
             self._link.keep(connection, generation, found)
         return found
+
+    def _reply(self, method: str, params: list[object]) -> Any:
+        if self.gone:  # another store's reader has waited for it already
+            raise DaemonUnavailableError("resolverd is gone")
+        return self._link.reply(method, params)
 
 
 def _served(row: dict[str, Any]) -> Served:

@@ -51,7 +51,7 @@ class _Names(Set[str]):
         return set(names)
 
     def __contains__(self, name: object) -> bool:
-        return any(name in each.asset_names for each in self._providers)
+        return isinstance(name, str) and any(_has(each, name) for each in self._providers)
 
     def _now(self) -> set[str]:
         return set().union(*(each.asset_names for each in self._providers))
@@ -64,6 +64,10 @@ class _Names(Set[str]):
 
     def __repr__(self) -> str:
         return repr(self._now())
+
+
+def _has(provider: AssetMetadataProvider, name: str) -> bool:
+    return name in (provider if isinstance(provider, NodeProvider) else provider.asset_names)
 
 
 class NodeAssetStore(AssetStore):

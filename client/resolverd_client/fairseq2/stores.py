@@ -38,8 +38,7 @@ class NodeFileLoader(FileAssetMetadataLoader):
 
     def load(self, path: Path) -> AssetMetadataProvider:
         """Give the store's provider."""
-        real = os.path.realpath(os.path.expanduser(path))
-        served = _find(self._node, [real], package=False)
+        served = _find(self._node, [os.path.expanduser(path)], package=False)
         if served is None:
             return self._own.load(path)
         return _taken(
@@ -87,7 +86,7 @@ def _find(node: Node, roots: list[str], *, package: bool) -> Served | None:
         return None
     try:
         places = [_place(os.path.realpath(root), package=package) for root in roots]
-    except OSError:
+    except (OSError, ValueError):  # it is not there, or can be nowhere
         return None
     return node.find(places, package=package)
 
@@ -167,18 +166,31 @@ class NodeProvider(AssetMetadataProvider):
                 own = self._fall_back(error)
         return own.asset_names  # type: ignore[no-any-return]
 
+    def __contains__(self, name: str) -> bool:
+        """Tell whether there is a card of that canonical name, without asking for all names."""
+        own = self._own
+        if own is None:
+            try:
+                return bool(self._packed(name))
+            except ResolverdError as error:
+                own = self._fall_back(error)
+        return name in own.asset_names
+
     def maybe_get_metadata(self, name: str) -> dict[str, object] | None:
         """Give a card as a fresh object, or None."""
         own = self._own
         if own is None:
-            packed = self._kept((self._served, name))
-            if packed is None:
-                try:
-                    packed = self._node.card(self._served, name)
-                except ResolverdError as error:
-                    return self._fall_back(error).maybe_get_metadata(name)  # type: ignore[no-any-return]
-            return self._unpacked(packed) if packed else None
+            try:
+                packed = self._packed(name)
+            except ResolverdError as error:
+                own = self._fall_back(error)
+            else:
+                return self._unpacked(packed) if packed else None
         return own.maybe_get_metadata(name)  # type: ignore[no-any-return]
+
+    def _packed(self, name: str) -> bytes:
+        packed: bytes | None = self._kept((self._served, name))
+        return self._node.card(self._served, name) if packed is None else packed
 
     def _unpacked(self, packed: bytes) -> dict[str, object]:
         metadata: dict[str, Any] = unpackb(packed)
