@@ -107,12 +107,12 @@ class Link:
             self._up.set()
 
     def _tell(self, short_lives: int, pause: float) -> None:
-        """Log a death; one that is as the one just before, and as soon, is no news."""
+        """Log a death; once there is no hope, another one for the same reason is no news."""
         reason = self._reason or "it died"
-        news = short_lives <= 1 or reason != self._told
+        news = short_lives <= _DEATHS_MOST or reason != self._told
         self._told = reason
         logger.log(
-            logging.WARNING if news or not self._hopeless else logging.DEBUG,
+            logging.WARNING if news else logging.DEBUG,
             "the fetching process: %s; a new one starts in %.2f s",
             reason,
             pause,

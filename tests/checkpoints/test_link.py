@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from resolverd.checkpoints import link
@@ -44,3 +46,21 @@ async def test_a_worker_that_can_not_be_started_fails_the_call_and_nothing_else(
         while (content := await tried()) is None:
             pass
         assert content == b"x" * 1000
+
+
+async def test_a_worker_that_can_never_be_started_does_not_fill_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def begun(_: Any) -> Any:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(link, "_begun", begun)
+    monkeypatch.setattr(link, "_PAUSE_MOST", 0.001)
+    caplog.set_level(logging.INFO)
+    async with running(tmp_path / "cache") as service:
+        while service._link.restarts < 50:
+            await anyio.lowlevel.checkpoint()
+    assert len(caplog.messages) == link._DEATHS_MOST
+    assert set(caplog.messages) == {
+        "the fetching process: it can't be started: Too many open files; a new one starts in 0.00 s"
+    }
