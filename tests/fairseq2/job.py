@@ -259,6 +259,26 @@ def strange(version):
     return {"warnings": warnings, "stores": made}
 
 
+def late():
+    """Set the extension up in a container that takes nothing new any more."""
+    container = oracle.fresh()
+    container.resolve(AssetStore)
+    registrations, keys = dict(container._registrations), {**container._keys}
+    refusal = oracle.attempt(setup, container)["refused"][0][0]
+    same = registrations == container._registrations and keys == container._keys
+    return {"refused": refusal, "same": same}
+
+
+def twice(paths, environ):
+    """Set the extension up once more than its entry point does."""
+    with oracle.environment(environ):
+        container = oracle.fresh()
+        setup(container)
+        for path in paths:
+            register_file_assets(container, Path(path))
+        return sorted(container.resolve(AssetStore).asset_names)[:1]
+
+
 def command(arguments, environ):
     """What ``python -m fairseq2.assets`` prints; run in a child, where it may do as it likes."""
     os.environ.update(environ)
@@ -327,7 +347,7 @@ REQUESTS = {
         do.__name__: do
         for do in (
             arranged, sources, keep, ask, names, requests, fetch, command, together, strange,
-            checkpoint, model, tokenizer, hurry, asked, told_by_command,
+            checkpoint, model, tokenizer, hurry, asked, late, twice, told_by_command,
         )
     },
 }  # fmt: skip

@@ -222,6 +222,15 @@ def test_a_fairseq2_of_another_build_is_left_as_it_is(extended):
     assert "FileAssetMetadataLoader is not registered as expected" in warning
 
 
+def test_a_container_that_takes_nothing_new_is_left_as_it_is(extended):
+    assert extended.ask("late") == {"refused": "InvalidOperationError", "same": True}
+
+
+def test_to_set_it_up_twice_does_no_harm(extended, node):
+    environ = {"RESOLVERD_SOCKET": str(node.socket), "RESOLVERD_FALLBACK_TIMEOUT": "30"}
+    assert extended.ask("twice", paths=[str(node.store)], environ=environ) == ["a@"]
+
+
 @pytest.mark.parametrize("arguments", [["list"], ["show", "a"], ["show", "nothing"]], ids=str)
 def test_fairseq2s_command_prints_what_it_printed_without(fairseq2, extended, node, arguments):
     write(node.store / "b.yaml", card("b", y=1))  # no environment that only the daemon knows

@@ -22,11 +22,12 @@ def offer_environment(container: Any, node: Node) -> None:
 
     def offered(resolver: Any) -> str | None:
         for other in resolver.collection.resolve(AssetEnvironmentResolver):
-            if other is not offered:
+            if not getattr(other, "gives_way", False):
                 chosen = other(resolver)
                 if chosen is not None:
                     return chosen  # type: ignore[no-any-return]
         node.stores()
         return None if node.gone else node.environment
 
+    offered.gives_way = True  # type: ignore[attr-defined]  # or two of them would ask each other
     container.collection.register_instance(AssetEnvironmentResolver, offered)
