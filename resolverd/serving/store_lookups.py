@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 
-from resolverd_client.errors import AssetNotFoundError
+from resolverd_client.errors import AssetNotFoundError, RequestError
 from resolverd_client.protocol import pack
 
 from resolverd.cards.card import Card
@@ -20,6 +20,8 @@ MOST_STEMS = 64
 """Cards of one base chain that are answered at once; what follows is asked for anew."""
 MOST_BYTES = 1 << 20
 """After which a chain is not followed further in one answer."""
+TOO_LARGE = 32 << 20
+"""Bytes of cards that no answer has, whatever a store holds under one name."""
 
 
 class StoreLookups:
@@ -65,9 +67,12 @@ class StoreLookups:
 
         Raises:
             AssetNotFoundError: There is no such store.
+            RequestError: A store is named twice, or the answer would be too large.
         """
         for source in sources:
             self._check(source)
+        if len(set(sources)) < len(sources):
+            raise RequestError("a store is named twice")
         answer: list[object] = []
         size, seen, ahead = 0, {stem}, [stem]
         while ahead and len(answer) < MOST_STEMS and size < MOST_BYTES:
@@ -76,6 +81,8 @@ class StoreLookups:
             for place, name, card in self._variants_in(sources, stem):
                 cards.append([place, name, card.packed])
                 size += len(card.packed)
+                if size > TOO_LARGE:
+                    raise RequestError(f"cards called {stem!r:.80} are too large", code="too-large")
                 if card.base is not None and card.base not in seen:
                     seen.add(card.base)
                     ahead.append(card.base)

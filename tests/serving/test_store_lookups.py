@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from resolverd_client import AssetNotFoundError, protocol
+from resolverd_client import AssetNotFoundError, RequestError, protocol
 
 from resolverd.cards.index import build
 from resolverd.serving import store_lookups
@@ -66,6 +66,19 @@ def test_a_long_chain_is_cut(lookups: StoreLookups):
     chain = "---\n".join(f"name: c{i}\nbase: c{i + 1}\n" for i in range(200))
     long = StoreLookups(5, build([make_cards({"a.yaml": chain}, "/one")]), SOURCES)
     assert len(family(long.family(SOURCES, "c0"))) == store_lookups.MOST_STEMS
+
+
+def test_no_client_gets_a_card_many_times_in_one_answer(lookups: StoreLookups):
+    with pytest.raises(RequestError, match="named twice"):
+        lookups.family(["path:/one"] * 2, "leaf")
+
+
+def test_what_is_too_large_for_an_answer_is_said(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(store_lookups, "TOO_LARGE", 20)
+    large = StoreLookups(5, build([make_cards(ONE, "/one")]), SOURCES)
+    with pytest.raises(RequestError) as caught:
+        large.family(SOURCES, "leaf")
+    assert caught.value.code == "too-large"
 
 
 def test_names_are_those_of_one_store_and_packed_once(lookups: StoreLookups):
