@@ -5,16 +5,20 @@ The bare system is made once and kept in the user's cache folder; what a test ad
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 INSIDE = Path(__file__).with_name("inside")
+
+KEPT = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "resolverd-tests")
 
 _SUITE = "bookworm"
 _PYTHON = "3.11"  # of that suite
@@ -77,6 +81,20 @@ def boot(folder: Path, seconds: int) -> tuple[bool, str]:
     """
     wheels = _wheels(folder / "wheels")
     machine = folder / "machine"
+    with _alone():
+        return _booted(machine, wheels, seconds)
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """One machine at a time: each would take the same control groups for its own."""
+    KEPT.mkdir(parents=True, exist_ok=True)
+    with (KEPT / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _booted(machine: Path, wheels: Path, seconds: int) -> tuple[bool, str]:
     _run(["cp", "-a", "--reflink=auto", str(_bare_system()), str(machine)])
     shutil.copytree(wheels, machine / "wheels")
     shutil.copytree(INSIDE, machine / "checks")
@@ -97,11 +115,9 @@ def boot(folder: Path, seconds: int) -> tuple[bool, str]:
 def _bare_system() -> Path:
     """A minimal system, from the cache or made now."""
     made_of = hashlib.sha256(f"{_SUITE} {_PACKAGES}".encode()).hexdigest()[:12]
-    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    kept = Path(home, "resolverd-tests", f"{_SUITE}-{made_of}")
+    kept = KEPT / f"{_SUITE}-{made_of}"
     if not kept.exists():
         staged = kept.with_suffix(f".{os.getpid()}")
-        staged.parent.mkdir(parents=True, exist_ok=True)
         include = ["--variant=minbase", f"--include={_PACKAGES}", _SUITE]
         try:
             _run(["debootstrap", *include, str(staged)], 600)
