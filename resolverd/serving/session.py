@@ -12,20 +12,21 @@ import logging
 import os
 import socket
 import struct
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from time import perf_counter_ns
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, Protocol, cast
 
 from resolverd_client import protocol
 from resolverd_client.errors import ProtocolError, RequestError, ResolverdError
 
 from resolverd.errors import ResolverdError as DaemonError
 from resolverd.serving.arguments import check
-from resolverd.serving.call import Call, Peer, Reply
-
-if TYPE_CHECKING:
-    from resolverd.serving.server import Server
+from resolverd.serving.call import Call, Handler, Peer, Reply
+from resolverd.serving.counts import Histogram
+from resolverd.serving.limits import Limits
+from resolverd.serving.lookups import Lookups
+from resolverd.serving.page import Page
 
 log = logging.getLogger(__name__)
 
@@ -37,10 +38,34 @@ _GROUPS_MOST = 256  # the most that getsockopt gives: of 1,024 bytes
 _UNTIMED = 63  # of 64 lookups of a connection one is timed, the first of them
 
 
+class Host(Protocol):
+    """What a connection needs of its server."""
+
+    limits: Limits
+    lookups: Lookups
+    page: Page | None
+    latency: Histogram
+    requests: Counter[str]
+    errors: Counter[str]
+
+    @property
+    def about(self) -> dict[str, object]:
+        """The reply to hello, but for the version agreed on."""
+
+    def handler(self, method: str, params: list[Any]) -> Handler:
+        """Find what answers a method; raises RequestError when nothing does."""
+
+    def admit(self, session: Session) -> str | None:
+        """Count a new connection; say why not when there are too many."""
+
+    def forget(self, session: Session) -> None:
+        """Count a connection no more."""
+
+
 class Session(asyncio.Protocol):
     """The server's end of one connection."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Host) -> None:
         self._server = server
         self._greeted = False
         self._paused = False
