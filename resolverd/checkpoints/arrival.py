@@ -19,10 +19,7 @@ from resolverd.checkpoints.limits import MIB
 from resolverd.checkpoints.plan import Ranges
 
 BUFFER = MIB // 2
-"""Bytes that a receiver gathers, at most, before it writes them.
-
-Measured: larger writes have the kernel look for larger pages, at twice the system time or more.
-"""
+"""Bytes that a receiver gathers, at most, before it writes them."""
 
 _LENT_MOST = 8
 
