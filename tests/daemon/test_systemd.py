@@ -73,7 +73,8 @@ def test_systemd_holds_the_socket_before_during_and_after_the_daemon(tmp_path: P
         eventually(node.socket.exists)
         assert "resolverd" not in node.log  # it waits for a connection
         with socket.socket(socket.AF_UNIX) as early:
-            early.connect(str(node.socket))
+            # Bound a moment before it listens
+            eventually(lambda: early.connect_ex(str(node.socket)) == 0)
             assert node.client(60).get_metadata("a")["model_arch"] == "one"
         assert node.client().status()["socket"] == str(node.socket)
         node.stop()
