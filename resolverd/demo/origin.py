@@ -12,7 +12,7 @@ import re
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -48,7 +48,7 @@ class Origin(ThreadingHTTPServer):
     Attributes:
         folder: What is served.
         rate: Bytes a second of one connection.
-        sent: Body bytes sent so far.
+        sent: Body bytes sent so far, also those that nobody read when a connection was cut.
     """
 
     daemon_threads = True
@@ -97,7 +97,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Range", f"bytes {first}-{last}/{size}")
         self.end_headers()
         if body:
-            self._send(file, first, last - first + 1)
+            # The daemon hangs up on a range once another connection has brought its rest
+            with suppress(ConnectionError):
+                self._send(file, first, last - first + 1)
 
     def _send(self, file: Path, offset: int, count: int) -> None:
         with file.open("rb") as source:
