@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -122,18 +122,15 @@ class Node(Client):
         return None if self.gone else self._link.generation
 
     def names(self, source: str) -> frozenset[str]:
-        """List the canonical names of one store.
+        """Ask for the canonical names of one store; they are kept by the source and None.
 
         Raises:
             ResolverdError: The daemon does not answer, or has no such store any more.
         """
-        key = ("names", source)
-        names = self._link.kept(key)
-        if names is None:
-            connection, (generation, listed), _ = self._reply("store_names", [source])
-            names = frozenset(listed)
-            self._link.keep(connection, generation, {key: names})
-        return names  # type: ignore[no-any-return]
+        connection, (generation, listed), _ = self._reply("store_names", [source])
+        names = frozenset(listed)
+        self._link.keep(connection, generation, {(source, None): names})
+        return names
 
     def take(self, source: str) -> None:
         """Have the cards of a store answered from now on, together with those of the others."""
@@ -146,9 +143,10 @@ class Node(Client):
         self._sources = [each for each in self._sources if each != source]
         self.clear_cache()
 
-    def kept(self, key: tuple[str, str]) -> Any:
-        """Give what ``card`` has found out about a source and a name; None for nothing."""
-        return self._link.kept(key)
+    @property
+    def kept(self) -> Callable[[object], Any]:
+        """Gives what is known by heart: a card by its source and name, see ``card``."""
+        return self._link.kept
 
     @property
     def replies(self) -> object:

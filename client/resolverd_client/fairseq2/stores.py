@@ -133,6 +133,7 @@ class NodeProvider(AssetMetadataProvider):
         self.served = served
         self._source = source
         self._served = served.source
+        self._names = (served.source, None)
         self._node = node
         self._kept = node.kept
         self._load = load
@@ -160,8 +161,11 @@ class NodeProvider(AssetMetadataProvider):
         """The canonical names of its cards."""
         own = self._own
         if own is None:
+            names: Set[str] | None = self._kept(self._names)
+            if names is not None:
+                return names
             try:
-                return self._node.names(self.served.source)
+                return self._node.names(self._served)
             except ResolverdError as error:
                 own = self._fall_back(error)
         return own.asset_names  # type: ignore[no-any-return]
