@@ -167,6 +167,7 @@ class Daemon:
         self._notifier = around.notifier
         self._system = system
         self._reloading = anyio.Lock()
+        self._started = anyio.Event()
         self._stores = self._chosen(settings)
         self._cache = settings.cache.dir or default_cache_dir(system=system, environ=environ)
         self._keeper = Keeper(self._cache, protocol)
@@ -203,15 +204,15 @@ class Daemon:
 
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT; SIGHUP reads the configuration again."""
-        log.info(
-            "resolverd %s starting: %s",
-            __version__,
-            self._listener.path,
-            extra=event("start", version=__version__, socket=self._listener.path),
-        )
         self._publisher.subscribe(self._publish)
         watched = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
         with anyio.open_signal_receiver(*watched) as signals:
+            log.info(
+                "resolverd %s starting: %s",
+                __version__,
+                self._listener.path,
+                extra=event("start", version=__version__, socket=self._listener.path),
+            )
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._watch)
                 tasks.start_soon(self._serve_all, tasks)
@@ -236,6 +237,7 @@ class Daemon:
         gc.freeze()
         gc.enable()  # it was off for the start
         self._notifier.ready()
+        self._started.set()
         cards = len(self._publisher.state.snapshot.index.cards)
         log.info("serving %d cards", cards, extra=event("serving", cards=cards))
         tasks.start_soon(self._notifier.run, self._line, Probe(self._listener.path))
@@ -246,6 +248,7 @@ class Daemon:
 
     async def _reload(self) -> None:
         """Apply the configuration as it is now, and tell the service manager when that is done."""
+        await self._started.wait()  # READY is first said when it serves
         async with self._reloading:
             self._notifier.reloading()
             try:
@@ -253,6 +256,8 @@ class Daemon:
             except ResolverdError as error:
                 kept = "the configuration stays as it was: %s"
                 log.error(kept, error, extra=event("reload-failed"))  # noqa: TRY400 -- no bug
+            except Exception:
+                log.exception("the configuration stays as it was", extra=event("reload-failed"))
             else:
                 await self._apply(*read)
             self._notifier.ready()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -138,3 +139,13 @@ def test_a_configuration_that_never_comes_holds_up_neither_lookups_nor_the_end(
         assert node.process is not None
         node.signal(signal.SIGTERM)
         assert node.process.wait(30) == 0
+
+
+def test_a_reload_that_comes_while_the_stores_are_read_is_done_after_that(config: Path) -> None:
+    with daemon("--config", str(config), stores=[], start=False) as node:
+        with (node.folder / "log").open("ab") as log:
+            node.process = subprocess.Popen(node.command, stderr=log)
+        eventually(lambda: "starting" in node.log)
+        node.signal(signal.SIGHUP)
+        eventually(lambda: "configuration read again" in node.log)
+        assert node.log.index("serving 3 cards") < node.log.index("configuration read again")
