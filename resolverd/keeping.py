@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
+import stat
 from pathlib import Path
 
 import anyio
@@ -41,7 +43,7 @@ class Keeper:
     def restore(self) -> dict[str, StoreCards]:
         """Read what an earlier run has kept; nothing, when that is damaged or absent."""
         try:
-            data = self._file.read_bytes()
+            data = _read(self._file)
         except FileNotFoundError:
             return {}
         except OSError as error:
@@ -92,6 +94,14 @@ class Keeper:
         if self.warnings != [text]:
             log.warning("%s", text)
         self.warnings = [text]
+
+
+def _read(file: Path) -> bytes:
+    """Read a file that must be a regular one: a FIFO or device in its place would never end."""
+    with open(os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as source:
+        if not stat.S_ISREG(os.fstat(source.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "it is not a regular file")
+        return source.read()
 
 
 async def _replace(file: Path, data: bytes) -> None:

@@ -20,9 +20,11 @@ if TYPE_CHECKING:
     from builtins import list as List  # noqa: N812 (the class has a method of that name)
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
-    from typing import Any
+    from typing import Any, TypeVar
 
     from resolverd_client.connection import Connection
+
+    _T = TypeVar("_T")
 
 _NAMES = ("names",)
 # The daemon ends a wait by itself; only when it does not is the connection given up.
@@ -155,7 +157,7 @@ class Client:
         Returns:
             One verdict for each object.
         """
-        which = {"names": None if names is None else list(names), "all": names is None}
+        which = {"names": None if names is None else _many(names), "all": names is None}
         result, _ = self._long("verify", [which], None)
         return result  # type: ignore[no-any-return]
 
@@ -220,7 +222,7 @@ class Client:
             ResolverdError: One target failed, or (FetchError) several did; ``details["results"]``
                 then holds what the call would have returned.
         """
-        wanted = [_target(each, common) for each in targets]
+        wanted = [_target(each, common) for each in _many(targets)]
         how = {"wait": wait, "timeout": timeout, "refresh": refresh}
         results, _ = self._long("prefetch", [wanted, how], timeout, progress)
         local.raise_failures(results)
@@ -241,12 +243,12 @@ class Client:
         Raises:
             RequestError: This user may not change the cache (``denied``).
         """
-        result, _ = self._long("cache_pin", [[_cached(each) for each in targets]], None)
+        result, _ = self._long("cache_pin", [[_cached(each) for each in _many(targets)]], None)
         return result  # type: ignore[no-any-return]
 
     def cache_unpin(self, targets: Iterable[str | Mapping[str, object]]) -> List[dict[str, Any]]:
         """Have checkpoints give way again where room is needed; tells which were pinned."""
-        result, _ = self._long("cache_unpin", [[_cached(each) for each in targets]], None)
+        result, _ = self._long("cache_unpin", [[_cached(each) for each in _many(targets)]], None)
         return result  # type: ignore[no-any-return]
 
     def cache_remove(
@@ -264,7 +266,7 @@ class Client:
         Raises:
             RequestError: This user may not change the cache (``denied``).
         """
-        wanted = [_cached(each) for each in targets]
+        wanted = [_cached(each) for each in _many(targets)]
         result, _ = self._long("cache_remove", [wanted, {"force": force}], None)
         return result  # type: ignore[no-any-return]
 
@@ -352,6 +354,13 @@ class Client:
 
 
 _TARGET_KEYS = frozenset(("name", "uri", "field", "kind", "env", "checksum"))
+
+
+def _many(targets: Iterable[_T]) -> List[_T]:
+    """Take no string apart: each of its characters could be a name."""
+    if isinstance(targets, (str, bytes)):
+        raise RequestError(f"give a list of names, not one name: [{targets!r:.80}]")
+    return list(targets)
 
 
 def _target(what: str | Mapping[str, object], common: Mapping[str, object]) -> dict[str, object]:

@@ -145,7 +145,8 @@ def _lost(store: Store, old: CardFile | None, read: FileRead, error: Exception) 
 def _read(store: Store, old: CardFile | None, read: FileRead, codec: Codec) -> CardFile:
     if read.data is None:
         reason = f"The file can't be read: {read.error or 'no reason given'}."
-        problem = Problem("unreadable", store.source, read.path, reason, "Give the daemon access.")
+        remedy = "Give the daemon access, or put a file there that can be read."
+        problem = Problem("unreadable", store.source, read.path, reason, remedy)
         kept = _stale(old.cards if old else (), reason)
         return CardFile(read.path, read.stamp, kept, (problem,), reason if kept else None)
     parsed = parse_file(read.data, read.path, store.source)

@@ -90,7 +90,7 @@ def command(function: F) -> F:
         try:
             code = function(context.ensure_object(Settings), *args, **kwargs)
         except AssetNotFoundError as error:
-            complain(f"{error}{_suggestion(context, kwargs)}")
+            complain(f"{str(error).removesuffix('.')}.{_suggestion(context, kwargs)}")
             code = NO_SUCH_ASSET
         except DaemonUnavailableError as error:
             complain(str(error))

@@ -49,6 +49,12 @@ def test_path_asks_again_for_what_was_evicted_just_now(server: Served, client: C
     assert client.path("fleeting") == Path(server.path + ".checkpoint")
 
 
+@pytest.mark.parametrize("call", ["prefetch", "verify", "cache_pin", "cache_unpin", "cache_remove"])
+def test_one_name_in_place_of_a_list_is_not_taken_apart(client: Client, call: str) -> None:
+    with pytest.raises(RequestError, match=r"give a list of names, not one name: \['llama'\]"):
+        getattr(client, call)("llama")
+
+
 def test_path_knows_another_file_of_the_same_name(client: Client) -> None:
     with pytest.raises(FetchError, match="is another file"):
         client.path("other")

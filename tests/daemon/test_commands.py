@@ -129,6 +129,7 @@ def test_prefetch_tells_which_failed_and_exits_1(node: Daemon) -> None:
         (["list", "--colour"], 2),
         (["frobnicate"], 2),
         (["verify"], 2),
+        (["path", "base", "--timeout", "-1"], 2),
         (["show", "nobody"], 4),
         (["get", "leaf", "nothing"], 4),
         (["path", "nobody"], 4),
@@ -142,6 +143,11 @@ def test_exit_codes(node: Daemon, arguments: list[str], code: int) -> None:
     assert done.returncode == code, done
     assert done.stderr or done.stdout
     assert "Traceback" not in done.stderr
+
+
+def test_a_miss_ends_its_sentence_before_it_suggests_a_name(node: Daemon) -> None:
+    assert node.ctl("get", "leav").stderr.endswith("those there are. Did you mean leaf?\n")
+    assert node.ctl("show", "leav").stderr.endswith("in any store. Did you mean leaf?\n")
 
 
 def test_the_doctor_finds_a_running_daemon_well(node: Daemon) -> None:

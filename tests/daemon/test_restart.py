@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 from collections.abc import Iterator
@@ -45,6 +46,17 @@ def test_a_damaged_snapshot_is_ignored(node: Daemon, damage: str) -> None:
     node.start()
     assert client.asset_names == {"a@"}
     assert "damaged" in node.log
+
+
+def test_a_snapshot_that_is_a_fifo_holds_no_start_up(node: Daemon) -> None:
+    node.stop()
+    snapshot = node.cache / "index.snapshot"
+    snapshot.unlink(missing_ok=True)
+    os.mkfifo(snapshot)
+    write(node.store / "a.yaml", card("a", model_arch="1"))
+    node.start()
+    assert node.client().asset_names == {"a@"}
+    assert "it is not a regular file" in node.log
 
 
 def test_the_last_good_cards_of_a_lost_root_survive_a_restart(node: Daemon) -> None:
