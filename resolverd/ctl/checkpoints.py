@@ -17,6 +17,8 @@ from resolverd.ctl.completion import asset_names
 Event = dict[str, Any]
 Progress = Callable[[Event], None]
 
+_SECONDS = click.FloatRange(min=0)
+
 
 @click.command()
 @click.argument(
@@ -24,7 +26,7 @@ Progress = Callable[[Event], None]
 )
 @click.option("--field", metavar="F", help="The card's field; by default each that can be fetched.")
 @click.option("--kind", type=KINDS, help="What a URI is; with a glob, which assets.")
-@click.option("--timeout", type=click.FloatRange(min=0), metavar="S", help="Give up waiting after S seconds.")
+@click.option("--timeout", type=_SECONDS, metavar="S", help="Give up waiting after S seconds.")
 @click.option("--refresh", is_flag=True, help="Ask the origin whether there is a newer version.")
 @click.option("--no-wait", is_flag=True, help="Start, and do not wait for the end.")
 @command
@@ -159,7 +161,7 @@ def _progress(settings: Settings) -> Iterator[Progress | None]:
 @click.argument("target", metavar="(NAME|URI)", shell_complete=asset_names)
 @click.option("--field", metavar="F", help="The card's field; by default its checkpoint.")
 @click.option("--kind", type=KINDS, help="What a URI is.")
-@click.option("--timeout", type=click.FloatRange(min=0), metavar="S", help="Give up waiting after S seconds.")
+@click.option("--timeout", type=_SECONDS, metavar="S", help="Give up waiting after S seconds.")
 @command
 def path(
     settings: Settings, target: str, field: str | None, kind: str | None, timeout: float | None

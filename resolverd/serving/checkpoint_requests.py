@@ -292,8 +292,8 @@ class CheckpointRequests:
             return await self._fetcher.ensure(asset, refresh=options.refresh, progress=progress)
         raise FetchError(
             f"{self._fetcher.shown(asset.uri)} was not ready within {options.timeout:g} s"
-            f"{'; last fault: ' + fault[-1].rstrip('.') if fault else ''}. What has arrived is kept: "
-            "ask again to go on from there.",
+            f"{'; last fault: ' + fault[-1].rstrip('.') if fault else ''}. What has arrived is "
+            "kept: ask again to go on from there.",
             details={"timeout": options.timeout},
         )
 
