@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 from collections.abc import Callable
 from typing import TypeVar
@@ -97,6 +98,11 @@ def command(function: F) -> F:
             code = UNREACHABLE
         except ResolverdError as error:
             complain(str(error))
+            code = FAILED
+        except OSError as error:
+            if error.errno == errno.EPIPE:  # the reader has seen enough: click ends quietly
+                raise
+            complain(f"{error.filename or 'the output'}: {error.strerror or error}")
             code = FAILED
         except (KeyError, TypeError):
             # What an answer lacks, another version of the daemon may not know yet, or no more

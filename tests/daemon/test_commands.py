@@ -150,6 +150,18 @@ def test_a_miss_ends_its_sentence_before_it_suggests_a_name(node: Daemon) -> Non
     assert node.ctl("show", "leav").stderr.endswith("in any store. Did you mean leaf?\n")
 
 
+def test_output_that_can_not_be_written_is_an_error_and_no_traceback(node: Daemon) -> None:
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "resolverd.ctl", "--socket", str(node.socket), "list"]
+        done = subprocess.run(
+            command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False
+        )
+    assert (done.returncode, done.stderr) == (
+        1,
+        "resolverctl: the output: No space left on device\n",
+    )
+
+
 def test_the_doctor_finds_a_running_daemon_well(node: Daemon) -> None:
     told = answer(node, "doctor")
     assert isinstance(told, dict)
