@@ -255,7 +255,8 @@ class FrameReader:
         except msgpack.OutOfData:
             return None
         except FAULTS as error:
-            raise ProtocolError(f"malformed message: {error or type(error).__name__}") from None
+            reason = str(error) or type(error).__name__
+            raise ProtocolError(f"malformed message: {reason}") from None
         end = self._unpacker.tell()
         if end - self._done > self._max_frame:
             raise self._too_large()

@@ -107,6 +107,7 @@ def test_bytes_that_are_no_request_end_their_connection(
             if message is not None:  # the reason may be lost with the bytes that nobody read
                 assert message[:2] == [2, "error"]
                 assert message[2][0]["code"] == code
+                assert not message[2][0]["message"].endswith(": ")  # it says what is wrong
             assert raw.receive() is None
 
 
