@@ -211,6 +211,7 @@ class Link:
             if self._hopeless:
                 logger.info("the fetching process runs again", extra=journal.event("worker-back"))
             self._hopeless = False
+            _tell(self.problem, params.get("problem"))
             self.problem = params.get("problem")
             self._up.set()
         elif number == 0:
@@ -260,3 +261,13 @@ async def _ended(process: anyio.abc.Process) -> None:
         os.kill(process.pid, signal.SIGKILL)
     with anyio.CancelScope(shield=True):
         await process.wait()
+
+
+def _tell(old: str | None, new: str | None) -> None:
+    """Log what keeps the cache from being used once when it appears and once when it is gone."""
+    if new == old:
+        return
+    if new is not None:
+        logger.warning("%s", new, extra=journal.event("problem", code="cache"))
+    elif old is not None:
+        logger.info("mended: %s", old, extra=journal.event("mended", code="cache"))

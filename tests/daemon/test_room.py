@@ -260,6 +260,7 @@ def test_a_second_daemon_on_the_same_cache_says_so_and_serves_what_is_there(
         told = eventually(lambda: second.client().status()["warnings"])
         assert any("is in use by another resolverd (process" in text for text in told)
         assert "in use by another resolverd" in second.ctl("status").stdout
+        assert second.log.count("in use by another resolverd") == 1
         assert second.client().path(uri=origin.url("/a.bin")) == path
         refused = second.ctl("cache", "rm", path.parent.name)
         assert (refused.returncode, path.exists()) == (1, True)
@@ -267,6 +268,7 @@ def test_a_second_daemon_on_the_same_cache_says_so_and_serves_what_is_there(
         node.stop()
         assert second.client().path(uri=origin.url("/b.bin")).exists()
         eventually(lambda: second.client().status()["warnings"] == [])
+        assert f"mended: {node.cache} is in use" in second.log
 
 
 def test_a_quota_of_nothing_is_refused_with_what_to_do(tmp_path: Path) -> None:
