@@ -20,6 +20,7 @@ LEVELS = ("debug", "info", "warning", "error")
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command; exit 0 when done, 1 when it failed, 2 for wrong usage."""
+    _open_closed_streams()
     given = _parser().parse_args(arguments)
     try:
         given.run(given)
@@ -29,6 +30,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for line in str(error).splitlines():
             sys.stderr.write(f"{_severity()}resolverd: {line}\n")
         sys.exit(1)
+
+
+def _open_closed_streams() -> None:
+    """Where the caller closed a standard stream, a socket must not take its number."""
+    if None not in (sys.stdin, sys.stdout, sys.stderr):
+        return
+    while (null := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(null, True)
+    os.close(null)
+    sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
 
 
 def _severity() -> str:

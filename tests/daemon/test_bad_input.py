@@ -294,3 +294,9 @@ def test_the_client_says_which_sockets_it_tried(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("RESOLVERD_SOCKET", "/nonexistent/s")
     with pytest.raises(ConnectionError, match="/nonexistent/s"):
         Client(timeout=0.1).status()
+
+
+def test_a_daemon_whose_standard_streams_are_closed_serves() -> None:
+    with daemon(wrapper=("sh", "-c", 'exec "$@" 0<&- 1>&- 2>&-', "sh")) as node:
+        write(node.store / "a.yaml", card("a", model_arch="1"))
+        eventually(lambda: node.client().asset_names == {"a@"})
