@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from msgspec.structs import asdict
 
+from resolverd.checkpoints.access.policy import Policy
+from resolverd.checkpoints.access.rules import EVERYONE, Readers, Rule, Token
 from resolverd.checkpoints.limits import Limits
-from resolverd.checkpoints.policy import Policy
-from resolverd.checkpoints.rules import EVERYONE, Readers, Rule, Token
 from resolverd.checkpoints.sources.hub.settings import HubSettings
 from resolverd.checkpoints.sources.s3.settings import S3Settings
 from resolverd.config import Settings

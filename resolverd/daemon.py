@@ -75,10 +75,10 @@ from resolverd.stores.watch import watch
 from resolverd.stores.wellknown import chosen_stores
 
 if TYPE_CHECKING:
+    from resolverd.checkpoints.access.policy import Policy
+    from resolverd.checkpoints.asset.target import Wanted
     from resolverd.checkpoints.limits import Limits as DownloadLimits
-    from resolverd.checkpoints.policy import Policy
     from resolverd.checkpoints.service import Checkpoints
-    from resolverd.checkpoints.target import Wanted
 
 log = logging.getLogger("resolverd")
 

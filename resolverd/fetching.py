@@ -16,15 +16,15 @@ import anyio.to_thread
 from resolverd_client.errors import FetchError, RequestError, VerificationError
 
 from resolverd.checkpoints import faults
-from resolverd.checkpoints.target import Wanted, is_sharded, shown
+from resolverd.checkpoints.asset.target import Wanted, is_sharded, shown
 from resolverd.errors import CacheError, CardError, ResolverdError, SourceError
 from resolverd.serving.checkpoint_requests import Ready
 from resolverd.serving.targets import Asset
 
 if TYPE_CHECKING:
+    from resolverd.checkpoints.access.policy import Policy
     from resolverd.checkpoints.holdings import Holdings
     from resolverd.checkpoints.limits import Limits
-    from resolverd.checkpoints.policy import Policy
     from resolverd.checkpoints.results import Lease
     from resolverd.checkpoints.service import Checkpoints, Progress, Published
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from resolverd.access import policy
-from resolverd.checkpoints.rules import EVERYONE, Token
+from resolverd.checkpoints.access.rules import EVERYONE, Token
 from resolverd.config import Settings, load
 from resolverd.errors import ConfigError
 

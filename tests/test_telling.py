@@ -17,9 +17,9 @@ from resolverd.cards.file import FileRead, Stamp, StoreChange
 from resolverd.cards.problems import Problem, appeared
 from resolverd.cards.published import begin
 from resolverd.cards.store import Store
+from resolverd.checkpoints.asset.target import Wanted
+from resolverd.checkpoints.process.telling import Telling
 from resolverd.checkpoints.results import Published
-from resolverd.checkpoints.target import Wanted
-from resolverd.checkpoints.telling import Telling
 from resolverd.errors import SourceError
 from resolverd.publisher import MOST_LINES, Publisher
 

@@ -13,10 +13,11 @@ from typing import Any
 
 import anyio.to_thread
 
-from resolverd.checkpoints import disk, eviction
+from resolverd.checkpoints import disk
 from resolverd.checkpoints.disk import Layout
-from resolverd.checkpoints.eviction import Item
-from resolverd.checkpoints.link import Link
+from resolverd.checkpoints.process.link import Link
+from resolverd.checkpoints.space import eviction
+from resolverd.checkpoints.space.eviction import Item
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +127,7 @@ class Holdings:
         ]
 
     async def collect(self, to: int | None, *, dry_run: bool) -> list[Holding]:
-        """Clean up; see :func:`resolverd.checkpoints.eviction.collect`."""
+        """Clean up; see :func:`resolverd.checkpoints.space.eviction.collect`."""
         before = await self._by_key()
         result = await self._call("collect", {"to": to, "dry_run": dry_run})
         return [before[row["name"]] for row in result["rows"] if row["name"] in before]

@@ -10,12 +10,14 @@ import stat
 import time
 from collections.abc import Callable
 
-from resolverd.checkpoints import completeness, digest, disk, leases
+from resolverd.checkpoints import disk, leases
+from resolverd.checkpoints.access.policy import Policy, readers_of
+from resolverd.checkpoints.asset import digest
+from resolverd.checkpoints.asset.target import Wanted
 from resolverd.checkpoints.disk import Layout
-from resolverd.checkpoints.policy import Policy, readers_of
+from resolverd.checkpoints.intake import completeness
 from resolverd.checkpoints.results import Published, published
 from resolverd.checkpoints.sources.file import located, stamp_of
-from resolverd.checkpoints.target import Wanted
 
 
 class Lookup:

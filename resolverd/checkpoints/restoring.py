@@ -9,9 +9,9 @@ from typing import Any
 import anyio.abc
 import anyio.to_thread
 
-from resolverd.checkpoints import messages
-from resolverd.checkpoints.counts import Counts
-from resolverd.checkpoints.target import Wanted
+from resolverd.checkpoints.asset.target import Wanted
+from resolverd.checkpoints.process import messages
+from resolverd.checkpoints.process.counts import Counts
 from resolverd.errors import ResolverdError
 
 log = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ class Restoring:
         """Have an object fetched again, in the background; tells whether it can be.
 
         Args:
-            verdict: See :func:`resolverd.checkpoints.messages.verdict`.
+            verdict: See :func:`resolverd.checkpoints.process.messages.verdict`.
         """
         self._counts.failures["damaged"] += 1
         if self._group is None:

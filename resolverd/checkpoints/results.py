@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from resolverd.checkpoints.manifest import Manifest
-from resolverd.checkpoints.plan import Trust
-from resolverd.checkpoints.rules import Readers
-from resolverd.checkpoints.target import Wanted
+from resolverd.checkpoints.access.rules import Readers
+from resolverd.checkpoints.asset.manifest import Manifest
+from resolverd.checkpoints.asset.plan import Trust
+from resolverd.checkpoints.asset.target import Wanted
 
 
 @dataclass(frozen=True, slots=True)

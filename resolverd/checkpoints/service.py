@@ -18,21 +18,24 @@ import anyio.abc
 import anyio.to_thread
 
 from resolverd import journal
-from resolverd.checkpoints import digest, disk, leases, messages, policy
-from resolverd.checkpoints.counts import Counts
+from resolverd.checkpoints import disk, leases
+from resolverd.checkpoints.access import policy
+from resolverd.checkpoints.access.policy import Policy
+from resolverd.checkpoints.access.rules import Readers
+from resolverd.checkpoints.asset import digest
+from resolverd.checkpoints.asset.target import Wanted
 from resolverd.checkpoints.disk import Layout
 from resolverd.checkpoints.holdings import Holdings
 from resolverd.checkpoints.limits import Limits
-from resolverd.checkpoints.link import Link
 from resolverd.checkpoints.lookup import Lookup
-from resolverd.checkpoints.policy import Policy
+from resolverd.checkpoints.process import messages
+from resolverd.checkpoints.process.counts import Counts
+from resolverd.checkpoints.process.link import Link
+from resolverd.checkpoints.process.telling import Telling
 from resolverd.checkpoints.restoring import Recall, Restoring
 from resolverd.checkpoints.results import Lease, Listener, Progress, Published, Verdict
-from resolverd.checkpoints.rules import Readers
 from resolverd.checkpoints.single_flight import Flight, Flights, Order, Turns
 from resolverd.checkpoints.sources.file import located
-from resolverd.checkpoints.target import Wanted
-from resolverd.checkpoints.telling import Telling
 from resolverd.errors import CacheError, ResolverdError
 
 log = logging.getLogger(__name__)

@@ -11,9 +11,9 @@ from typing import Any
 import anyio
 import anyio.abc
 
-from resolverd.checkpoints import messages
+from resolverd.checkpoints.asset.target import Wanted
+from resolverd.checkpoints.process import messages
 from resolverd.checkpoints.results import Listener, Progress, Published
-from resolverd.checkpoints.target import Wanted
 from resolverd.errors import CacheError, ResolverdError
 
 log = logging.getLogger(__name__)

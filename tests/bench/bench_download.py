@@ -27,10 +27,10 @@ from pathlib import Path
 
 import anyio
 
+from resolverd.checkpoints.access.policy import Policy
+from resolverd.checkpoints.asset.target import Wanted
 from resolverd.checkpoints.limits import Limits
-from resolverd.checkpoints.policy import Policy
 from resolverd.checkpoints.service import Checkpoints
-from resolverd.checkpoints.target import Wanted
 
 MIB = 1 << 20
 ROOT = Path(__file__).resolve().parents[2]

@@ -14,16 +14,16 @@ import anyio
 import pytest
 
 from resolverd.checkpoints import disk
+from resolverd.checkpoints.access.policy import Policy
+from resolverd.checkpoints.asset.manifest import Manifest
+from resolverd.checkpoints.asset.target import Kind, Wanted
 from resolverd.checkpoints.disk import Layout
-from resolverd.checkpoints.fetch import Engine
-from resolverd.checkpoints.job import Job
+from resolverd.checkpoints.intake.fetch import Engine
 from resolverd.checkpoints.limits import Limits
-from resolverd.checkpoints.manifest import Manifest
-from resolverd.checkpoints.policy import Policy
-from resolverd.checkpoints.room import Room
+from resolverd.checkpoints.process.job import Job
 from resolverd.checkpoints.service import Checkpoints
-from resolverd.checkpoints.target import Kind, Wanted
-from resolverd.checkpoints.traffic import Traffic
+from resolverd.checkpoints.space.room import Room
+from resolverd.checkpoints.transfer.traffic import Traffic
 from tests.checkpoints.bucket import Bucket, S3Server, s3_running
 from tests.checkpoints.origin import Origin
 

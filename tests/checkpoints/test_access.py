@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from resolverd.checkpoints import private
+from resolverd.checkpoints.access import private
+from resolverd.checkpoints.access.policy import Policy
+from resolverd.checkpoints.access.rules import Rule, Token
 from resolverd.checkpoints.faults import Denied
-from resolverd.checkpoints.policy import Policy
-from resolverd.checkpoints.rules import Rule, Token
 from resolverd.checkpoints.sources.s3.settings import S3Settings
 from resolverd.errors import SourceError
 from tests.checkpoints.conftest import PART, Bench, limits
@@ -173,7 +173,7 @@ def test_a_name_that_leads_to_a_forbidden_address_gets_no_request(
     bench: Bench, origin: Origin, mirror: Origin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loopback = {ipaddress.ip_address(text) for text in ("127.0.0.1", "::1")}
-    monkeypatch.setattr("resolverd.checkpoints.policy._METADATA", frozenset(loopback))
+    monkeypatch.setattr("resolverd.checkpoints.access.policy._METADATA", frozenset(loopback))
     mirror.put("/a.bin", DATA)
     named = f"http://localhost:{mirror.port}"
     for policy, uri in (

@@ -12,8 +12,8 @@ import pytest
 
 from resolverd.checkpoints import archive
 from resolverd.checkpoints.faults import VerificationError
-from resolverd.checkpoints.job import Job
 from resolverd.checkpoints.limits import Limits
+from resolverd.checkpoints.process.job import Job
 from resolverd.errors import SourceError
 from tests.checkpoints.conftest import Bench, limits
 from tests.checkpoints.origin import Origin

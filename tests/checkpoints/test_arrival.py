@@ -13,10 +13,10 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from resolverd.checkpoints import arrival as module
-from resolverd.checkpoints.arrival import Arrival, new_buffer
-from resolverd.checkpoints.follow import hash_behind
-from resolverd.checkpoints.job import Job
+from resolverd.checkpoints.process.job import Job
+from resolverd.checkpoints.transfer import arrival as module
+from resolverd.checkpoints.transfer.arrival import Arrival, new_buffer
+from resolverd.checkpoints.transfer.follow import hash_behind
 
 DATA = os.urandom(100_000)
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resolverd.checkpoints.bucket import Bucket, charged, pause, quantum
+from resolverd.checkpoints.transfer.bucket import Bucket, charged, pause, quantum
 
 
 @given(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from resolverd.checkpoints.completeness import gap
+from resolverd.checkpoints.intake.completeness import gap
 
 
 def safetensors(*tensors: str) -> bytes:

@@ -8,8 +8,8 @@ import stat
 import threading
 import time
 
+from resolverd.checkpoints.asset.target import Wanted
 from resolverd.checkpoints.faults import Cancelled
-from resolverd.checkpoints.target import Wanted
 from tests.checkpoints.conftest import PART, Bench
 from tests.checkpoints.origin import Origin
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resolverd.checkpoints import digest
-from resolverd.checkpoints.digest import Digest
+from resolverd.checkpoints.asset import digest
+from resolverd.checkpoints.asset.digest import Digest
 from resolverd.errors import SourceError
 
 SHA256 = hashlib.sha256(b"x").hexdigest()

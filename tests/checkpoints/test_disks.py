@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from resolverd.checkpoints import leases
-from resolverd.checkpoints.target import Wanted
+from resolverd.checkpoints.asset.target import Wanted
 from resolverd.errors import CacheError, ResolverdError
 from tests.checkpoints.conftest import PART, Bench, limits, running
 from tests.checkpoints.origin import Origin

@@ -7,8 +7,16 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resolverd.checkpoints import eviction
-from resolverd.checkpoints.eviction import Item, Need, choose, collect, occupied, order, totals
+from resolverd.checkpoints.space import eviction
+from resolverd.checkpoints.space.eviction import (
+    Item,
+    Need,
+    choose,
+    collect,
+    occupied,
+    order,
+    totals,
+)
 
 flags = st.booleans()
 items = st.lists(

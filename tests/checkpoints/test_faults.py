@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from resolverd.checkpoints import disk
+from resolverd.checkpoints.asset.target import Wanted
 from resolverd.checkpoints.faults import Cancelled, VerificationError
-from resolverd.checkpoints.job import Job
-from resolverd.checkpoints.target import Wanted
+from resolverd.checkpoints.process.job import Job
 from resolverd.errors import CacheError, SourceError
 from tests.checkpoints.conftest import PART, Bench, limits
 from tests.checkpoints.origin import Origin, Resource

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from resolverd.checkpoints import disk
+from resolverd.checkpoints.access.policy import Policy
 from resolverd.checkpoints.faults import Denied, VerificationError
-from resolverd.checkpoints.pace import Pace
-from resolverd.checkpoints.policy import Policy
+from resolverd.checkpoints.space.pace import Pace
 from resolverd.errors import CacheError, SourceError
 from tests.checkpoints.conftest import PART, Bench, limits
 from tests.checkpoints.origin import Origin, Resource
@@ -75,7 +75,7 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     def judged(pace: Pace, *_: object) -> Pace:
         return replace(pace, connections=pace.most)
 
-    monkeypatch.setattr("resolverd.checkpoints.pace.judged", judged)
+    monkeypatch.setattr("resolverd.checkpoints.space.pace.judged", judged)
 
 
 def test_an_empty_file_is_published(origin: Origin, bench: Bench) -> None:
@@ -331,7 +331,7 @@ def test_a_name_that_leads_to_a_forbidden_address_is_refused(
     origin: Origin, bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     resource = origin.put("/a.bin", SMALL)
-    monkeypatch.setattr("resolverd.checkpoints.policy._METADATA", {_loopback()})
+    monkeypatch.setattr("resolverd.checkpoints.access.policy._METADATA", {_loopback()})
     with pytest.raises(Denied, match="metadata"):
         bench.fetch(f"http://localhost:{origin.port}/a.bin")
     assert resource.requests == []

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from resolverd.checkpoints import archive
 from resolverd.checkpoints.archive.rules import leads_out
 from resolverd.checkpoints.faults import VerificationError
-from resolverd.checkpoints.job import Job
 from resolverd.checkpoints.limits import Limits
+from resolverd.checkpoints.process.job import Job
 from resolverd.errors import SourceError
 from tests.checkpoints.conftest import Bench, limits
 from tests.checkpoints.origin import Origin

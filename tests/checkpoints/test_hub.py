@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from resolverd.checkpoints.access.policy import Policy
+from resolverd.checkpoints.access.rules import Rule, Token
+from resolverd.checkpoints.asset.target import Kind, Wanted, shown
 from resolverd.checkpoints.faults import Denied, VerificationError
-from resolverd.checkpoints.policy import Policy
-from resolverd.checkpoints.rules import Rule, Token
 from resolverd.checkpoints.sources.hub import listing
 from resolverd.checkpoints.sources.hub.settings import HubSettings
-from resolverd.checkpoints.target import Kind, Wanted, shown
 from resolverd.errors import SourceError
 from tests.checkpoints.conftest import PART, Bench, limits
 from tests.checkpoints.hub import Hub, Repo, Request, hub_running, safetensors, sha256

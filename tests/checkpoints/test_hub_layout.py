@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from resolverd.checkpoints import disk
+from resolverd.checkpoints.access.policy import Policy
 from resolverd.checkpoints.limits import Limits
-from resolverd.checkpoints.policy import Policy
 from resolverd.checkpoints.sources.hub.settings import HubSettings
 from tests.checkpoints.conftest import Bench
 from tests.checkpoints.hub import Hub, hub_running, safetensors

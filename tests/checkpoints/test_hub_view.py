@@ -15,11 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resolverd.checkpoints import disk
+from resolverd.checkpoints.asset.manifest import Entry, Manifest
+from resolverd.checkpoints.asset.target import Kind, Wanted
 from resolverd.checkpoints.disk import Layout, durable, hub, links
-from resolverd.checkpoints.hub_view import view
+from resolverd.checkpoints.intake.hub_view import view
 from resolverd.checkpoints.limits import Limits
-from resolverd.checkpoints.manifest import Entry, Manifest
-from resolverd.checkpoints.target import Kind, Wanted
 
 STEPS = ("rename", "symlink", "unlink", "rmdir", "mkdir", "makedirs")
 NAMES: dict[str, tuple[str, ...]] = {

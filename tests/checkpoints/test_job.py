@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from resolverd.checkpoints.job import Job
+from resolverd.checkpoints.process.job import Job
 
 
 class Heard:

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from resolverd.checkpoints import journal
-from resolverd.checkpoints.journal import Journal, Pin
+from resolverd.checkpoints.transfer import journal
+from resolverd.checkpoints.transfer.journal import Journal, Pin
 
 PIN = Pin("a.bin", 'etag:"1"', 1000)
 

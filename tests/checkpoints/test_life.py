@@ -14,16 +14,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from resolverd.checkpoints import disk, leases, state
+from resolverd.checkpoints import disk, leases
+from resolverd.checkpoints.asset import state
+from resolverd.checkpoints.asset.manifest import Entry, Manifest
+from resolverd.checkpoints.asset.state import Event, ImpossibleError, Life, State
 from resolverd.checkpoints.disk import Layout
-from resolverd.checkpoints.eviction import BLOCK
-from resolverd.checkpoints.hashing import faults
-from resolverd.checkpoints.job import Job
-from resolverd.checkpoints.journal import Journal, Pin
+from resolverd.checkpoints.intake.hashing import faults
 from resolverd.checkpoints.limits import Limits
-from resolverd.checkpoints.manifest import Entry, Manifest
-from resolverd.checkpoints.room import Room
-from resolverd.checkpoints.state import Event, ImpossibleError, Life, State
+from resolverd.checkpoints.process.job import Job
+from resolverd.checkpoints.space.eviction import BLOCK
+from resolverd.checkpoints.space.room import Room
+from resolverd.checkpoints.transfer.journal import Journal, Pin
 
 ASSET = "a" * 24
 

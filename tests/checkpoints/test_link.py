@@ -12,8 +12,8 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from resolverd.checkpoints import link
-from resolverd.checkpoints.target import Wanted
+from resolverd.checkpoints.asset.target import Wanted
+from resolverd.checkpoints.process import link
 from resolverd.errors import CacheError
 from tests.checkpoints.conftest import running
 from tests.checkpoints.origin import Origin

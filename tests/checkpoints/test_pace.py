@@ -7,7 +7,7 @@ from collections.abc import Callable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resolverd.checkpoints.pace import Pace, judged, refused
+from resolverd.checkpoints.space.pace import Pace, judged, refused
 
 MOST = 8
 

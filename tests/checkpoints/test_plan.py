@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resolverd.checkpoints import plan
-from resolverd.checkpoints.digest import Digest
+from resolverd.checkpoints.asset import plan
+from resolverd.checkpoints.asset.digest import Digest
 from resolverd.checkpoints.limits import Limits
 
 SIZE = 200

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from resolverd.checkpoints import policy
+from resolverd.checkpoints.access import policy
+from resolverd.checkpoints.access.policy import Policy
+from resolverd.checkpoints.access.rules import Rule
 from resolverd.checkpoints.faults import Denied
-from resolverd.checkpoints.policy import Policy
-from resolverd.checkpoints.rules import Rule
 
 
 @pytest.mark.parametrize("scheme", ["ftp", "", "gcs", "gopher"])

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from resolverd.checkpoints import manifest as manifests
+from resolverd.checkpoints.access.policy import Policy, readers_of
+from resolverd.checkpoints.access.rules import EVERYONE, Rule, Token
+from resolverd.checkpoints.asset import manifest as manifests
+from resolverd.checkpoints.asset.target import Wanted
 from resolverd.checkpoints.disk.permissions import freeze
 from resolverd.checkpoints.lookup import Lookup
-from resolverd.checkpoints.policy import Policy, readers_of
-from resolverd.checkpoints.rules import EVERYONE, Rule, Token
-from resolverd.checkpoints.target import Wanted
 from tests.checkpoints.conftest import Bench
 from tests.checkpoints.origin import Origin
 

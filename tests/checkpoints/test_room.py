@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 
 from resolverd.checkpoints import disk, leases
+from resolverd.checkpoints.asset.manifest import Manifest
 from resolverd.checkpoints.disk import Layout
-from resolverd.checkpoints.eviction import BLOCK
 from resolverd.checkpoints.faults import Cancelled
-from resolverd.checkpoints.job import Job
-from resolverd.checkpoints.journal import Journal, Pin
 from resolverd.checkpoints.limits import Limits
-from resolverd.checkpoints.manifest import Manifest
-from resolverd.checkpoints.room import Room
+from resolverd.checkpoints.process.job import Job
+from resolverd.checkpoints.space.eviction import BLOCK
+from resolverd.checkpoints.space.room import Room
+from resolverd.checkpoints.transfer.journal import Journal, Pin
 from resolverd.errors import CacheError, SourceError
 from tests.checkpoints.conftest import Bench, limits
 from tests.checkpoints.origin import Origin

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from resolverd.checkpoints.access.rules import Rule, Token, first, routes
 from resolverd.checkpoints.faults import Denied
-from resolverd.checkpoints.rules import Rule, Token, first, routes
 
 
 def allowed(uri: str, *rules: Rule) -> bool | None:

@@ -15,16 +15,16 @@ from urllib.parse import urlsplit
 import pytest
 from urllib3 import HTTPResponse
 
-from resolverd.checkpoints.digest import Digest
+from resolverd.checkpoints.access.policy import Policy
+from resolverd.checkpoints.access.rules import Rule
+from resolverd.checkpoints.asset.digest import Digest
+from resolverd.checkpoints.asset.target import Wanted
 from resolverd.checkpoints.faults import Transient
-from resolverd.checkpoints.policy import Policy
-from resolverd.checkpoints.rules import Rule
 from resolverd.checkpoints.sources.base import Listing
 from resolverd.checkpoints.sources.s3 import answers, errors
 from resolverd.checkpoints.sources.s3.errors import Elsewhere, Expired
 from resolverd.checkpoints.sources.s3.settings import S3Settings
 from resolverd.checkpoints.sources.s3.source import S3Source
-from resolverd.checkpoints.target import Wanted
 from resolverd.errors import SourceError
 from tests.checkpoints.bucket import Bucket, Relay, S3Server, signatures_checked
 from tests.checkpoints.conftest import PART, Bench, limits

@@ -15,15 +15,15 @@ from pathlib import Path
 
 import pytest
 
-from resolverd.checkpoints import private
+from resolverd.checkpoints.access import private
+from resolverd.checkpoints.access.policy import Policy
+from resolverd.checkpoints.asset.target import Wanted
 from resolverd.checkpoints.limits import Limits
-from resolverd.checkpoints.policy import Policy
 from resolverd.checkpoints.sources.s3 import credentials, profile
 from resolverd.checkpoints.sources.s3.access import Access
 from resolverd.checkpoints.sources.s3.settings import S3Settings
 from resolverd.checkpoints.sources.s3.signing import Credentials
 from resolverd.checkpoints.sources.s3.source import S3Source
-from resolverd.checkpoints.target import Wanted
 from resolverd.errors import SourceError
 from tests.checkpoints.bucket import S3Server
 

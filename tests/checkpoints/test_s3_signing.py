@@ -13,7 +13,7 @@ from botocore.credentials import Credentials as TheirCredentials
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from resolverd.checkpoints.rules import Rule, first
+from resolverd.checkpoints.access.rules import Rule, first
 from resolverd.checkpoints.sources.s3.location import Endpoint, Location, located
 from resolverd.checkpoints.sources.s3.signing import Credentials, signed
 from resolverd.errors import SourceError

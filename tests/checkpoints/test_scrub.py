@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from resolverd.checkpoints import disk
 from resolverd.checkpoints.faults import Cancelled
-from resolverd.checkpoints.scrub import Scrub, Unhurried, due
+from resolverd.checkpoints.space.scrub import Scrub, Unhurried, due
 from tests.checkpoints.conftest import Bench, limits
 from tests.checkpoints.origin import Origin
 

@@ -17,11 +17,11 @@ import anyio
 import pytest
 
 from resolverd.checkpoints import leases
-from resolverd.checkpoints.eviction import occupied
+from resolverd.checkpoints.access.policy import Policy
+from resolverd.checkpoints.asset.target import Wanted
 from resolverd.checkpoints.faults import Denied, VerificationError
-from resolverd.checkpoints.policy import Policy
 from resolverd.checkpoints.service import Progress, Published
-from resolverd.checkpoints.target import Wanted
+from resolverd.checkpoints.space.eviction import occupied
 from resolverd.errors import CacheError, SourceError
 from tests.checkpoints.conftest import PART, running, until
 from tests.checkpoints.origin import Origin
@@ -170,7 +170,7 @@ def journal_of(root: Path) -> str:
 async def test_a_worker_that_can_never_start_is_told_of(
     origin: Origin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("resolverd.checkpoints.link._PAUSE_MOST", 0.01)
+    monkeypatch.setattr("resolverd.checkpoints.process.link._PAUSE_MOST", 0.01)
     monkeypatch.setattr(sys, "executable", "/bin/false")
     async with running(tmp_path) as service:
         with pytest.raises(CacheError, match="fetching process"):

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resolverd.checkpoints import plan
+from resolverd.checkpoints.asset import plan
+from resolverd.checkpoints.asset.plan import Ranges
 from resolverd.checkpoints.limits import MIB
-from resolverd.checkpoints.plan import Ranges
-from resolverd.checkpoints.shares import Share, Shares
+from resolverd.checkpoints.transfer.shares import Share, Shares
 
 SIZE = 64 * MIB
 

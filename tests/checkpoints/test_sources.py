@@ -11,14 +11,14 @@ from typing import Protocol
 
 import pytest
 
+from resolverd.checkpoints.access.policy import Policy
+from resolverd.checkpoints.access.rules import Rule
+from resolverd.checkpoints.asset.target import Wanted
 from resolverd.checkpoints.faults import Changed
-from resolverd.checkpoints.policy import Policy
-from resolverd.checkpoints.rules import Rule
 from resolverd.checkpoints.sources.base import Listing, RemoteFile, Source, Transfer
 from resolverd.checkpoints.sources.choose import source_of
 from resolverd.checkpoints.sources.hub.settings import HubSettings
 from resolverd.checkpoints.sources.s3.settings import S3Settings
-from resolverd.checkpoints.target import Wanted
 from resolverd.errors import SourceError
 from tests.checkpoints.bucket import Bucket
 from tests.checkpoints.conftest import limits

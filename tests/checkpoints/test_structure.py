@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from resolverd.checkpoints import structure
+from resolverd.checkpoints.intake import structure
 
 
 def safetensors(length: int = 16) -> bytes:

@@ -4,7 +4,7 @@ import hashlib
 
 import pytest
 
-from resolverd.checkpoints.target import Wanted, file_name, is_sharded, shard, shown
+from resolverd.checkpoints.asset.target import Wanted, file_name, is_sharded, shard, shown
 from resolverd.errors import SourceError
 
 

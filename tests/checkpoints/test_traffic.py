@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from resolverd.checkpoints.access.policy import Policy
+from resolverd.checkpoints.asset.target import Wanted
 from resolverd.checkpoints.faults import Cancelled
-from resolverd.checkpoints.job import Job
-from resolverd.checkpoints.policy import Policy
+from resolverd.checkpoints.process.job import Job
 from resolverd.checkpoints.results import Published
-from resolverd.checkpoints.target import Wanted
-from resolverd.checkpoints.traffic import Traffic
+from resolverd.checkpoints.transfer.traffic import Traffic
 from resolverd.errors import SourceError
 from tests.checkpoints.conftest import PART, Bench, limits, running, until
 from tests.checkpoints.origin import Origin

@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from resolverd.checkpoints.aside import Aside
+from resolverd.checkpoints.asset.target import Wanted
 from resolverd.checkpoints.faults import Cancelled
-from resolverd.checkpoints.job import Job
-from resolverd.checkpoints.target import Wanted
+from resolverd.checkpoints.process.job import Job
+from resolverd.checkpoints.transfer.aside import Aside
 from resolverd.errors import SourceError
 from tests.checkpoints.conftest import PART, Bench, limits
 from tests.checkpoints.origin import Origin, Resource

@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resolverd.checkpoints import wire
+from resolverd.checkpoints.process import wire
 
 messages = st.tuples(
     st.integers(0, 2**31),

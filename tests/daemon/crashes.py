@@ -31,10 +31,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from resolverd.checkpoints import journal, leases, plan
+from resolverd.checkpoints import leases
+from resolverd.checkpoints.asset import plan
+from resolverd.checkpoints.asset.plan import Ranges
+from resolverd.checkpoints.asset.target import Wanted
 from resolverd.checkpoints.disk import Layout
-from resolverd.checkpoints.plan import Ranges
-from resolverd.checkpoints.target import Wanted
+from resolverd.checkpoints.transfer import journal
 from tests.checkpoints.origin import Origin, Resource
 from tests.daemon.running import Daemon, card, daemon, eventually, write
 

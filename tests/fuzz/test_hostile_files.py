@@ -16,9 +16,10 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from resolverd.checkpoints import archive, structure
-from resolverd.checkpoints.job import Job
+from resolverd.checkpoints import archive
+from resolverd.checkpoints.intake import structure
 from resolverd.checkpoints.limits import Limits
+from resolverd.checkpoints.process.job import Job
 from resolverd.errors import ResolverdError, SourceError
 from tests.checkpoints.conftest import Bench, limits
 from tests.checkpoints.scripted import chunked, scripted, whole

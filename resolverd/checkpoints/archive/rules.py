@@ -13,8 +13,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from resolverd.checkpoints.archive.members import Kind, Member
-from resolverd.checkpoints.eviction import occupied
 from resolverd.checkpoints.limits import MIB, Limits
+from resolverd.checkpoints.space.eviction import occupied
 from resolverd.errors import SourceError
 
 _SPARE = 64 * MIB

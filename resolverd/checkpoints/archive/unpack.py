@@ -11,9 +11,9 @@ from contextlib import AbstractContextManager
 from resolverd.checkpoints.archive import tars, zips
 from resolverd.checkpoints.archive.members import Archive, Member, damaged
 from resolverd.checkpoints.archive.rules import Rules
-from resolverd.checkpoints.job import Job
+from resolverd.checkpoints.asset.manifest import Entry
 from resolverd.checkpoints.limits import MIB, Limits
-from resolverd.checkpoints.manifest import Entry
+from resolverd.checkpoints.process.job import Job
 from resolverd.errors import SourceError
 
 Admitted = tuple[Member, str]

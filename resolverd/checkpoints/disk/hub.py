@@ -16,13 +16,13 @@ import threading
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 
-from resolverd.checkpoints import digest
+from resolverd.checkpoints.asset import digest
+from resolverd.checkpoints.asset.manifest import Manifest
+from resolverd.checkpoints.asset.repository import SCHEME
 from resolverd.checkpoints.disk.durable import remove
 from resolverd.checkpoints.disk.layout import Layout
 from resolverd.checkpoints.disk.records import read_manifest
-from resolverd.checkpoints.hub_view import View, view
-from resolverd.checkpoints.manifest import Manifest
-from resolverd.checkpoints.repository import SCHEME
+from resolverd.checkpoints.intake.hub_view import View, view
 
 _FRESH = "fresh"
 _LOCK = threading.Lock()  # kinds of one repository are published by several jobs

@@ -12,7 +12,7 @@ from resolverd.checkpoints.disk.layout import Layout
 from resolverd.checkpoints.disk.pins import pins
 from resolverd.checkpoints.disk.records import read_manifest
 from resolverd.checkpoints.disk.room import kept_at_hand, listed, measured
-from resolverd.checkpoints.eviction import Item, occupied
+from resolverd.checkpoints.space.eviction import Item, occupied
 
 
 def inventory(layout: Layout, busy: Collection[str] = (), only: str | None = None) -> list[Item]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 
+from resolverd.checkpoints.asset.manifest import Manifest
 from resolverd.checkpoints.disk import hub
 from resolverd.checkpoints.disk.durable import sync_folder, unlink
 from resolverd.checkpoints.disk.layout import Layout
 from resolverd.checkpoints.disk.records import read_manifest
-from resolverd.checkpoints.manifest import Manifest
 
 
 def lead(layout: Layout, manifest: Manifest) -> None:

@@ -12,12 +12,12 @@ import os
 from collections.abc import Iterator
 
 from resolverd.checkpoints import leases
+from resolverd.checkpoints.asset.manifest import Manifest
 from resolverd.checkpoints.disk.durable import sync_folder
 from resolverd.checkpoints.disk.layout import Layout
 from resolverd.checkpoints.disk.links import lead
 from resolverd.checkpoints.disk.permissions import freeze
 from resolverd.checkpoints.disk.records import read_manifest, record
-from resolverd.checkpoints.manifest import Manifest
 
 
 def current(layout: Layout, asset: str) -> Manifest | None:

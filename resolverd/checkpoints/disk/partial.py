@@ -6,14 +6,15 @@ import errno
 import os
 import shutil
 
-from resolverd.checkpoints import journal, plan
+from resolverd.checkpoints.asset import plan
+from resolverd.checkpoints.asset.manifest import Manifest
+from resolverd.checkpoints.asset.plan import Range
 from resolverd.checkpoints.disk.durable import unlink
 from resolverd.checkpoints.disk.layout import Layout
 from resolverd.checkpoints.disk.objects import current
-from resolverd.checkpoints.journal import Pin
 from resolverd.checkpoints.limits import Limits
-from resolverd.checkpoints.manifest import Manifest
-from resolverd.checkpoints.plan import Range
+from resolverd.checkpoints.transfer import journal
+from resolverd.checkpoints.transfer.journal import Pin
 
 _NO_LINKS = frozenset((errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS))
 """What a file system says that can't give a file one more name."""

@@ -12,8 +12,8 @@ import os
 import struct
 from collections.abc import Iterator
 
+from resolverd.checkpoints.access.rules import Readers
 from resolverd.checkpoints.disk.durable import sync_folder
-from resolverd.checkpoints.rules import Readers
 from resolverd.errors import CacheError
 
 _ACL = "system.posix_acl_access"

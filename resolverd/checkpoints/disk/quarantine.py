@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from resolverd.checkpoints import leases
+from resolverd.checkpoints.asset.manifest import Manifest
 from resolverd.checkpoints.disk.durable import remove, unlink, write
 from resolverd.checkpoints.disk.layout import Layout
 from resolverd.checkpoints.disk.links import drop_links
 from resolverd.checkpoints.disk.room import measured
 from resolverd.checkpoints.limits import Limits
-from resolverd.checkpoints.manifest import Manifest
 
 _REPORT = "report.json"
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from resolverd.checkpoints import manifest as manifests
+from resolverd.checkpoints.asset import manifest as manifests
+from resolverd.checkpoints.asset.manifest import Manifest
 from resolverd.checkpoints.disk.durable import write
 from resolverd.checkpoints.disk.layout import Layout
-from resolverd.checkpoints.manifest import Manifest
 
 
 def read_manifest(layout: Layout, key: str, holding: bytes = b"") -> Manifest | None:

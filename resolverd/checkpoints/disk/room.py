@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 
 from resolverd.checkpoints.disk.layout import Layout
-from resolverd.checkpoints.eviction import occupied
+from resolverd.checkpoints.space.eviction import occupied
 
 
 def free_bytes(layout: Layout) -> int:

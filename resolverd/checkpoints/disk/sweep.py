@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from resolverd.checkpoints import leases
-from resolverd.checkpoints import manifest as manifests
+from resolverd.checkpoints.asset import manifest as manifests
 from resolverd.checkpoints.disk import hub
 from resolverd.checkpoints.disk.durable import remove_tree, unlink
 from resolverd.checkpoints.disk.layout import Layout

@@ -13,8 +13,8 @@ from typing import Protocol
 
 from typing_extensions import Self
 
-from resolverd.checkpoints.digest import Digest
-from resolverd.checkpoints.plan import Range
+from resolverd.checkpoints.asset.digest import Digest
+from resolverd.checkpoints.asset.plan import Range
 
 
 @dataclass(frozen=True, slots=True)

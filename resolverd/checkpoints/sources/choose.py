@@ -6,12 +6,14 @@ import os
 from dataclasses import replace
 from functools import partial
 
-from resolverd.checkpoints import digest, private
-from resolverd.checkpoints import policy as access
+from resolverd.checkpoints.access import policy as access
+from resolverd.checkpoints.access import private
+from resolverd.checkpoints.access.policy import Policy
+from resolverd.checkpoints.access.rules import first, routes
+from resolverd.checkpoints.asset import digest
+from resolverd.checkpoints.asset.target import Wanted
 from resolverd.checkpoints.faults import Denied
 from resolverd.checkpoints.limits import Limits
-from resolverd.checkpoints.policy import Policy
-from resolverd.checkpoints.rules import first, routes
 from resolverd.checkpoints.sources.base import Source
 from resolverd.checkpoints.sources.file import FileSource
 from resolverd.checkpoints.sources.http.connections import Connections, Sign, bearer
@@ -20,7 +22,6 @@ from resolverd.checkpoints.sources.hub.source import HubSource
 from resolverd.checkpoints.sources.mirrors import MirroredSource
 from resolverd.checkpoints.sources.s3.source import S3Source
 from resolverd.checkpoints.sources.shards import ShardedSource
-from resolverd.checkpoints.target import Wanted
 
 
 def source_of(wanted: Wanted, limits: Limits, policy: Policy) -> Source:

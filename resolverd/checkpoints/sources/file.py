@@ -15,11 +15,12 @@ from urllib.parse import unquote
 
 from typing_extensions import Self
 
-from resolverd.checkpoints import digest, policy
-from resolverd.checkpoints.digest import Digest
+from resolverd.checkpoints.access import policy
+from resolverd.checkpoints.access.policy import Policy
+from resolverd.checkpoints.asset import digest
+from resolverd.checkpoints.asset.digest import Digest
+from resolverd.checkpoints.asset.plan import Range
 from resolverd.checkpoints.faults import Changed, Transient
-from resolverd.checkpoints.plan import Range
-from resolverd.checkpoints.policy import Policy
 from resolverd.checkpoints.sources.base import Listing, RemoteFile
 from resolverd.errors import SourceError
 

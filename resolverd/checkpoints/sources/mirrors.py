@@ -12,10 +12,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from resolverd.checkpoints import digest
-from resolverd.checkpoints.digest import Digest
+from resolverd.checkpoints.asset import digest
+from resolverd.checkpoints.asset.digest import Digest
+from resolverd.checkpoints.asset.plan import Range
 from resolverd.checkpoints.faults import Changed, Denied, RangesIgnored, Transient
-from resolverd.checkpoints.plan import Range
 from resolverd.checkpoints.sources.base import Listing, RemoteFile, Source, Transfer
 from resolverd.errors import SourceError
 

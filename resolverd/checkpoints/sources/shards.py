@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from resolverd.checkpoints import digest
-from resolverd.checkpoints.digest import Digest
-from resolverd.checkpoints.plan import Range
+from resolverd.checkpoints.asset import digest
+from resolverd.checkpoints.asset.digest import Digest
+from resolverd.checkpoints.asset.plan import Range
 from resolverd.checkpoints.sources.base import Listing, RemoteFile, Source, Transfer
 from resolverd.errors import SourceError
 

@@ -10,7 +10,7 @@ from node import client, dropped_in, main_pid, run
 EXAMPLE = "/opt/resolverd/lib/python3.11/site-packages/resolverd/systemd/examples/credentials.conf"
 READ = """
 import os, sys
-from resolverd.checkpoints import private
+from resolverd.checkpoints.access import private
 with open(sys.argv[1]) as file:
     private.check(file.fileno(), sys.argv[1])
     print(os.geteuid() != 0, file.read())

@@ -19,14 +19,14 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError
 from urllib3.response import BaseHTTPResponse, HTTPResponse
 
-from resolverd.checkpoints import policy, private
+from resolverd.checkpoints.access import policy, private
+from resolverd.checkpoints.access.policy import Policy
+from resolverd.checkpoints.access.rules import DIRECT, first
+from resolverd.checkpoints.asset.target import shown
 from resolverd.checkpoints.faults import Denied
 from resolverd.checkpoints.limits import Limits
-from resolverd.checkpoints.policy import Policy
-from resolverd.checkpoints.rules import DIRECT, first
 from resolverd.checkpoints.sources.http.errors import explained, printable
 from resolverd.checkpoints.sources.http.head import Response
-from resolverd.checkpoints.target import shown
 from resolverd.errors import SourceError
 
 _HEAD_TIMEOUTS = 4

@@ -17,7 +17,7 @@ from urllib3.exceptions import (
 )
 from urllib3.response import BaseHTTPResponse
 
-from resolverd.checkpoints import plan
+from resolverd.checkpoints.asset import plan
 from resolverd.checkpoints.faults import Transient
 from resolverd.errors import SourceError
 

@@ -9,9 +9,9 @@ from email.utils import parsedate_to_datetime
 
 from urllib3.response import BaseHTTPResponse
 
-from resolverd.checkpoints import digest
+from resolverd.checkpoints.asset import digest
+from resolverd.checkpoints.asset.target import file_name
 from resolverd.checkpoints.sources.base import RemoteFile
-from resolverd.checkpoints.target import file_name
 from resolverd.errors import SourceError
 
 _SAFELY_PAST = 60  # seconds: RFC 9110, 8.8.2.2

@@ -12,11 +12,11 @@ from urllib.parse import urlsplit, urlunsplit
 from urllib3.exceptions import HTTPError
 from urllib3.response import BaseHTTPResponse
 
-from resolverd.checkpoints import digest
-from resolverd.checkpoints.digest import Digest
+from resolverd.checkpoints.asset import digest
+from resolverd.checkpoints.asset.digest import Digest
+from resolverd.checkpoints.asset.plan import Range
 from resolverd.checkpoints.faults import Changed, RangesIgnored
 from resolverd.checkpoints.limits import Limits
-from resolverd.checkpoints.plan import Range
 from resolverd.checkpoints.sources.base import Listing, RemoteFile
 from resolverd.checkpoints.sources.http.connections import Connections
 from resolverd.checkpoints.sources.http.dialect import PLAIN, Dialect

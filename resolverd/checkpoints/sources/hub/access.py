@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-from resolverd.checkpoints import private
-from resolverd.checkpoints.policy import Policy
-from resolverd.checkpoints.rules import first
+from resolverd.checkpoints.access import private
+from resolverd.checkpoints.access.policy import Policy
+from resolverd.checkpoints.access.rules import first
 from resolverd.checkpoints.sources.hub.settings import HubSettings
 from resolverd.errors import SourceError
 

@@ -14,13 +14,13 @@ from urllib.parse import urlsplit
 from urllib3.exceptions import HTTPError
 from urllib3.response import BaseHTTPResponse
 
-from resolverd.checkpoints import policy
+from resolverd.checkpoints.access import policy
+from resolverd.checkpoints.access.policy import Policy
+from resolverd.checkpoints.asset.target import shown
 from resolverd.checkpoints.faults import Transient
 from resolverd.checkpoints.limits import Limits
-from resolverd.checkpoints.policy import Policy
 from resolverd.checkpoints.sources.http.connections import Connections, bearer
 from resolverd.checkpoints.sources.hub.errors import Asked, refuse
-from resolverd.checkpoints.target import shown
 from resolverd.errors import SourceError
 
 _ANSWER_MOST = 64 << 20

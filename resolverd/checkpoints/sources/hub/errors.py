@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 from urllib3.response import BaseHTTPResponse
 
-from resolverd.checkpoints import plan
+from resolverd.checkpoints.asset import plan
+from resolverd.checkpoints.asset.repository import Repository
 from resolverd.checkpoints.faults import Transient
-from resolverd.checkpoints.repository import Repository
 from resolverd.checkpoints.sources.http.errors import refuse_status
 from resolverd.errors import SourceError
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urljoin
 
-from resolverd.checkpoints.digest import GIT_BLOB, Digest
-from resolverd.checkpoints.repository import PATTERNS, is_commit, is_wanted
+from resolverd.checkpoints.asset.digest import GIT_BLOB, Digest
+from resolverd.checkpoints.asset.repository import PATTERNS, is_commit, is_wanted
 from resolverd.checkpoints.sources import names
 from resolverd.checkpoints.sources.base import RemoteFile
 from resolverd.errors import SourceError

@@ -16,11 +16,12 @@ from urllib.parse import quote
 
 from urllib3.response import BaseHTTPResponse
 
-from resolverd.checkpoints.digest import Digest
+from resolverd.checkpoints.access.policy import Policy, proxied
+from resolverd.checkpoints.asset.digest import Digest
+from resolverd.checkpoints.asset.plan import Range
+from resolverd.checkpoints.asset.target import Wanted
 from resolverd.checkpoints.faults import Changed, RangesIgnored
 from resolverd.checkpoints.limits import Limits
-from resolverd.checkpoints.plan import Range
-from resolverd.checkpoints.policy import Policy, proxied
 from resolverd.checkpoints.sources.base import Listing, RemoteFile
 from resolverd.checkpoints.sources.http.connections import Connections
 from resolverd.checkpoints.sources.http.errors import printable, refuse_status
@@ -29,7 +30,6 @@ from resolverd.checkpoints.sources.http.transfer import HttpTransfer
 from resolverd.checkpoints.sources.hub import access, listing
 from resolverd.checkpoints.sources.hub.endpoint import Endpoint, spent
 from resolverd.checkpoints.sources.hub.errors import Asked, Missing
-from resolverd.checkpoints.target import Wanted
 from resolverd.errors import SourceError
 
 _EXPIRED = {400, 401, 403, 404, 410}

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from urllib.parse import urlsplit
 
-from resolverd.checkpoints import private
+from resolverd.checkpoints.access import private
 from resolverd.checkpoints.sources.s3 import credentials, profile
 from resolverd.checkpoints.sources.s3.location import Endpoint, sound_region
 from resolverd.checkpoints.sources.s3.settings import S3Settings

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from urllib.parse import unquote_plus
 from xml.etree import ElementTree
 
-from resolverd.checkpoints import digest
-from resolverd.checkpoints.digest import Digest
+from resolverd.checkpoints.asset import digest
+from resolverd.checkpoints.asset.digest import Digest
 from resolverd.errors import SourceError
 
 _MD5 = re.compile(r'"?([0-9a-f]{32})"?')

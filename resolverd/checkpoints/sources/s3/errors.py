@@ -9,7 +9,7 @@ from email.utils import parsedate_to_datetime
 from urllib3.exceptions import HTTPError
 from urllib3.response import BaseHTTPResponse
 
-from resolverd.checkpoints import plan
+from resolverd.checkpoints.asset import plan
 from resolverd.checkpoints.faults import Transient
 from resolverd.checkpoints.sources.s3 import answers
 from resolverd.checkpoints.sources.s3.location import sound_region

@@ -6,7 +6,7 @@ import configparser
 import os
 from collections.abc import Mapping
 
-from resolverd.checkpoints import private
+from resolverd.checkpoints.access import private
 from resolverd.errors import SourceError
 
 CREDENTIAL = "aws-credentials"

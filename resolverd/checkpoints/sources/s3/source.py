@@ -10,13 +10,15 @@ from dataclasses import replace
 from urllib3.exceptions import HTTPError
 from urllib3.response import BaseHTTPResponse
 
-from resolverd.checkpoints import digest, policy
-from resolverd.checkpoints.digest import Digest
+from resolverd.checkpoints.access import policy
+from resolverd.checkpoints.access.policy import Policy
+from resolverd.checkpoints.access.rules import first
+from resolverd.checkpoints.asset import digest
+from resolverd.checkpoints.asset.digest import Digest
+from resolverd.checkpoints.asset.plan import Range
+from resolverd.checkpoints.asset.target import Wanted
 from resolverd.checkpoints.faults import Changed, Transient
 from resolverd.checkpoints.limits import Limits
-from resolverd.checkpoints.plan import Range
-from resolverd.checkpoints.policy import Policy
-from resolverd.checkpoints.rules import first
 from resolverd.checkpoints.sources import names
 from resolverd.checkpoints.sources.base import Listing, RemoteFile
 from resolverd.checkpoints.sources.http.connections import Connections
@@ -29,7 +31,6 @@ from resolverd.checkpoints.sources.s3.access import Access
 from resolverd.checkpoints.sources.s3.errors import Elsewhere, Expired, Missing
 from resolverd.checkpoints.sources.s3.location import located
 from resolverd.checkpoints.sources.s3.settings import S3Settings
-from resolverd.checkpoints.target import Wanted
 from resolverd.errors import SourceError
 
 _LISTING_MOST = 8 << 20  # bytes of one page: a thousand keys of 1 KiB, each byte as %XX

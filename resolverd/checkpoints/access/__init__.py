@@ -1,0 +1,1 @@
+"""What may be read, from where, with which secret, and by whom."""

@@ -1,0 +1,1 @@
+"""The worker process, and what the daemon and it say to each other."""

@@ -1,0 +1,1 @@
+"""Keeps the cache within its bounds, and what is in it sound: claims, eviction, scrub."""
