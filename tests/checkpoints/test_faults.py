@@ -259,7 +259,7 @@ def test_what_was_fetched_before_a_failure_is_not_fetched_again(
 
 def test_a_download_stops_at_once_when_nobody_wants_it(origin: Origin, bench: Bench) -> None:
     gate = threading.Event()
-    origin.put("/a", BIG, gate=gate, gate_at=100_000)
+    origin.put("/a", BIG, gate=gate, gate_at=200_000)
     bench.limits = limits(stall_timeout=600.0)  # so that it is no timeout which ends it
     job = Job(lambda *_: None)
     failure: list[BaseException] = []
@@ -273,8 +273,9 @@ def test_a_download_stops_at_once_when_nobody_wants_it(origin: Origin, bench: Be
     thread = threading.Thread(target=fetch)
     thread.start()
     deadline = time.monotonic() + 10
-    while origin.resources["/a"].sent < 65_536 and time.monotonic() < deadline:
+    while origin.resources["/a"].sent < 3 * 65_536 and time.monotonic() < deadline:
         time.sleep(0.005)
+    time.sleep(0.5)  # nothing tells that the receiver has come to wait for more
     job.stop()
     thread.join(60)  # its last sync may wait for a busy disk
     assert not thread.is_alive()

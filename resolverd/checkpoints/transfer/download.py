@@ -79,7 +79,7 @@ def _filled(attempt: Attempt, algorithms: tuple[str, ...]) -> Hashed:
     attempt.job.expect(plan.covered(kept), attempt.file.size)
     attempt.job.enter("fetching" if count else "verifying")
     hashes = [hashlib.new(name, usedforsecurity=False) for name in algorithms]
-    # In this order: the pool's end waits for its threads, which the job must be able to wake.
+    # The job can wake the threads for as long as they are waited for, in the block and at its end.
     with (
         attempt.job.stopping(arrival.abort),
         ThreadPoolExecutor(attempt.limits.connections + 2) as pool,
